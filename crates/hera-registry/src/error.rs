@@ -1,0 +1,143 @@
+//! What can go wrong, with a code for programs and a text that says what to do.
+
+use std::path::{Path, PathBuf};
+
+/// Why a verb of the registry did nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Names are unique among tokens, and among worker keys.
+    #[error("a {kind} named {name} exists; choose another name, or rotate or revoke that one")]
+    NameTaken {
+        /// `token` or `key`.
+        kind: &'static str,
+        /// The name asked for.
+        name: String,
+    },
+    /// Nothing has this name or id.
+    #[error("no {kind} has the name or id {name}; `hera {kind} list` shows them all")]
+    NotFound {
+        /// `token` or `key`.
+        kind: &'static str,
+        /// What was looked for.
+        name: String,
+    },
+    /// The catalogue does not hold this endpoint.
+    #[error("the catalogue has no endpoint {0}; `hera endpoints` shows them all")]
+    UnknownEndpoint(String),
+    /// The record for calls without a token has no token that could be rotated.
+    #[error("the anonymous record has no token to rotate; revoke it and create it again")]
+    NothingToRotate,
+    /// A scope that cannot be read.
+    #[error("scope {scope:?}: {reason}; a scope is a method and a pattern, as 'GET /0/**'")]
+    BadScope {
+        /// As given.
+        scope: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A prefix that cannot be read.
+    #[error("prefix {prefix:?}: {reason}; a prefix is a pattern without a method, as '/0/metrics-api/**'")]
+    BadPrefix {
+        /// As given.
+        prefix: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Some path lies in this prefix and in one of another service.
+    #[error(
+        "prefix {prefix} overlaps {owned} of service {owner}; choose another, or share it on purpose with --share"
+    )]
+    PrefixOwned {
+        /// The prefix asked for.
+        prefix: String,
+        /// The service that has the other one.
+        owner: String,
+        /// The other one.
+        owned: String,
+    },
+    /// A rate that cannot be read.
+    #[error("rate {0:?} is not a number and a unit, as 100/s, 10/m or 1000/h")]
+    BadRate(String),
+    /// An expiry that cannot be read.
+    #[error("expiry {0:?} is not a time from 1s to 36500d, as 30d, 12h, 15m or 90s")]
+    BadExpiry(String),
+    /// A name that cannot be.
+    #[error("name {name:?} {reason}")]
+    BadName {
+        /// As given.
+        name: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// A label that cannot be.
+    #[error("label {label:?} {reason}")]
+    BadLabel {
+        /// Its key.
+        label: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The answer of the operating system.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it must.
+    #[error("{}: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Somebody else could read a secret.
+    #[error("{} has mode {mode:03o}, and others must not read it; run: chmod 600 {}", path.display(), path.display())]
+    WrongMode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A running broker owns the data directory.
+    #[error("another broker uses this data dir, {}; stop it, or choose another --data-dir", path.display())]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// The stable name of the error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NameTaken { .. } => "name_taken",
+            Error::NotFound { .. } | Error::UnknownEndpoint(_) => "not_found",
+            Error::BadScope { .. } => "bad_scope",
+            Error::BadPrefix { .. } => "bad_prefix",
+            Error::PrefixOwned { .. } => "prefix_owned",
+            Error::BadRate(_) => "bad_rate",
+            Error::BadExpiry(_) => "bad_expiry",
+            Error::BadName { .. } | Error::NothingToRotate => "bad_name",
+            Error::BadLabel { .. } => "bad_label",
+            Error::Io { .. } => "io",
+            Error::Corrupt { .. } => "corrupt",
+            Error::WrongMode { .. } => "wrong_mode",
+            Error::InUse { .. } => "in_use",
+        }
+    }
+
+    /// Makes an [`Error::Io`] with its file, for `map_err`.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+        move |source| Error::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn corrupt(path: &Path, reason: impl Into<String>) -> Error {
+        Error::Corrupt { path: path.to_owned(), reason: reason.into() }
+    }
+}
