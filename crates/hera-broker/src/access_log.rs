@@ -1,0 +1,199 @@
+//! One JSON line for each call, written off its path.
+//!
+//! A core gathers lines in a buffer of its own and hands the buffer over, whole, to one thread that writes. Between them is a bounded queue: a reader that is
+//! too slow, or a disk that is full, costs lines, which are counted, and never a call.
+
+use crate::config::AccessLog;
+use crate::core::Core;
+use crate::http::connection::Connection;
+use crate::http::response::{Sent, millis};
+use crate::pipeline::Call;
+use crate::rescue::Refusal;
+use hera_protocol::Code;
+use serde::Serialize;
+use std::cell::{Cell, RefCell};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::mpsc;
+
+/// A buffer is handed over when it has this many bytes, and at each tick of its core.
+const HAND_OVER: usize = 32 * 1024;
+/// Buffers that wait for the writer: 8 MiB.
+const BUFFERS_MAX: usize = 256;
+/// What a line shows at most of a text that a caller chose.
+const SHOWN_BYTES_MAX: usize = 256;
+
+/// One core's part of the log.
+#[derive(Debug)]
+pub struct LogBuffer {
+    lines: RefCell<Vec<u8>>,
+    count: Cell<u64>,
+    writer: Option<mpsc::SyncSender<Vec<u8>>>,
+}
+
+impl LogBuffer {
+    /// A buffer in front of `writer`; without one, nothing is even formatted.
+    pub fn new(writer: Option<mpsc::SyncSender<Vec<u8>>>) -> LogBuffer {
+        LogBuffer { lines: RefCell::default(), count: Cell::new(0), writer }
+    }
+
+    fn push(&self, core: &Core, line: &impl Serialize) {
+        if self.writer.is_none() {
+            return;
+        }
+        let mut lines = self.lines.borrow_mut();
+        if serde_json::to_writer(&mut *lines, line).is_ok() {
+            lines.push(b'\n');
+            self.count.set(self.count.get() + 1);
+        }
+        let full = lines.len() >= HAND_OVER;
+        drop(lines);
+        if full {
+            self.hand_over(core);
+        }
+    }
+
+    /// Gives what was gathered to the writer.
+    pub fn hand_over(&self, core: &Core) {
+        let Some(writer) = &self.writer else { return };
+        if self.count.get() == 0 {
+            return;
+        }
+        let lines = std::mem::take(&mut *self.lines.borrow_mut());
+        let count = self.count.replace(0);
+        if writer.try_send(lines).is_err() {
+            core.counters().log_lines_dropped.add(count);
+        }
+    }
+}
+
+/// Starts the writer; `None` when no log is wanted. It ends when every core's buffer is gone.
+pub fn start(log: &AccessLog) -> io::Result<Option<(mpsc::SyncSender<Vec<u8>>, std::thread::JoinHandle<()>)>> {
+    let mut out: Box<dyn Write + Send> = match log {
+        AccessLog::Off => return Ok(None),
+        AccessLog::Stderr => Box::new(io::stderr()),
+        AccessLog::File(path) => Box::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?),
+    };
+    let (sender, receiver) = mpsc::sync_channel::<Vec<u8>>(BUFFERS_MAX);
+    let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {
+        for lines in receiver {
+            // A full disk loses lines and nothing else.
+            let _ = out.write_all(&lines);
+        }
+    })?;
+    Ok(Some((sender, thread)))
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// The status that was sent; 499 when the caller left first.
+    pub status: u16,
+    /// The broker's own error, if it was one.
+    pub code: Option<Code>,
+    /// Bytes of the answer's body.
+    pub bytes: u64,
+    /// The answer was cut short.
+    pub cut: bool,
+}
+
+impl Done {
+    /// The caller left before an answer.
+    pub fn gone() -> Done {
+        Done { status: 0, code: None, bytes: 0, cut: true }
+    }
+
+    /// A worker's answer was sent.
+    pub fn answered(status: u16, sent: &Sent) -> Done {
+        match *sent {
+            Sent::Whole { bytes, .. } => Done { status, code: None, bytes, cut: false },
+            Sent::Cut(bytes) | Sent::Gone(bytes) => Done { status, code: None, bytes, cut: true },
+        }
+    }
+
+    /// An error of the broker's was sent.
+    pub fn refused(refusal: &Refusal, bytes: usize) -> Done {
+        Done { status: refusal.status(), code: Some(refusal.code), bytes: bytes as u64, cut: false }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    request_id: &'a str,
+    token: Option<&'a str>,
+    ip: &'a str,
+    method: &'a str,
+    path: &'a str,
+    route: Option<&'a str>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    worker: Option<&'a str>,
+    attempts: u32,
+    bytes: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+    auth_ms: f64,
+    queue_ms: f64,
+    worker_ms: f64,
+    total_ms: f64,
+}
+
+/// Notes a call that is over.
+pub fn write(call: &Call, done: &Done) {
+    let core = &call.core;
+    if core.log.writer.is_none() {
+        return;
+    }
+    let line = Line {
+        time: crate::clock::rfc3339(crate::clock::unix_ms()),
+        request_id: &call.request_id,
+        token: call.caller.as_ref().map(|caller| caller.record.name.as_str()),
+        ip: &call.caller_ip,
+        method: shown(call.incoming.method()),
+        path: shown(if call.path.is_empty() { call.incoming.raw_path() } else { &call.path }),
+        route: call.route.as_ref().map(|route| route.label.as_str()),
+        status: if done.status == 0 { 499 } else { done.status },
+        code: done.code.map(Code::as_str),
+        worker: call.worker.as_ref().map(|worker| worker.label.as_str()),
+        attempts: call.attempts,
+        bytes: done.bytes,
+        cut: done.cut,
+        auth_ms: millis(call.timing.auth),
+        queue_ms: millis(call.timing.queue),
+        worker_ms: millis(call.timing.worker),
+        total_ms: millis(call.timing.total),
+    };
+    core.log.push(core, &line);
+}
+
+/// Notes a head that never became a call. Nothing of it is shown: it may hold anything.
+pub fn refused_head(core: &Core, connection: &Connection, request_id: &str, refusal: &Refusal) {
+    #[derive(Serialize)]
+    struct RefusedHead<'a> {
+        time: String,
+        request_id: &'a str,
+        ip: String,
+        status: u16,
+        code: &'static str,
+    }
+    core.counters().refused(refusal.code);
+    let line = RefusedHead {
+        time: crate::clock::rfc3339(crate::clock::unix_ms()),
+        request_id,
+        ip: connection.peer.to_string(),
+        status: refusal.status(),
+        code: refusal.code.as_str(),
+    };
+    core.log.push(core, &line);
+}
+
+fn shown(text: &str) -> &str {
+    let mut end = text.len().min(SHOWN_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

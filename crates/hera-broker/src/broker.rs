@@ -1,0 +1,318 @@
+//! Builds the parts of a broker, opens its three doors, and takes it down again. Nothing else constructs them.
+
+use crate::access::Access;
+use crate::access_log::{self, LogBuffer};
+use crate::config::Config;
+use crate::core::{Core, Shared};
+use crate::drain::{self, Phase};
+use crate::mail::Mail;
+use crate::metrics::BrokerCounters;
+use crate::published::Published;
+use crate::registry_watch::{News, RegistryWatch};
+use crate::tls::Tls;
+use crate::worker::handshakes::Handshakes;
+use crate::worker::roster::{Roster, RoutingTable};
+use crate::{admin_listener, http, worker};
+use hera_protocol::proof::Signer;
+use hera_registry::{BrokerLock, Standalone};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// How often the files of the registry are looked at.
+const WATCH: Duration = Duration::from_millis(100);
+/// How often medians are taken anew.
+const MEDIANS: Duration = Duration::from_secs(1);
+/// How often the catalogue is looked through for what nobody serves any more.
+const FORGET: Duration = Duration::from_secs(3600);
+/// Connections get so long to end after the drain.
+const FAREWELL: Duration = Duration::from_secs(2);
+const BACKLOG: u32 = 1024;
+
+/// Why a broker did not start: one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {option} {address}: {source}; choose another with --{option} or stop what holds it")]
+    Listen {
+        /// The flag that sets it.
+        option: &'static str,
+        /// What was tried.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data dir, or what is in it.
+    #[error("{0}")]
+    Registry(#[from] hera_registry::Error),
+    /// Certificate or key.
+    #[error("TLS cannot be used: {0}")]
+    Tls(String),
+    /// The access log's file.
+    #[error("cannot write the access log: {0}; change log.access")]
+    AccessLog(io::Error),
+    /// Threads, signals, the event loop.
+    #[error("the system refused a thread or an event loop: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs a broker until it is told to end. Prints the one line `ready …` on stdout once it listens.
+///
+/// SIGTERM and SIGINT drain, a second one stops at once, SIGHUP reads the registry again.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let started = start(config)?;
+    println_ready(&started)?;
+    let runtime = local_runtime()?;
+    runtime.block_on(control(&started));
+    started.end();
+    Ok(())
+}
+
+struct Started {
+    shared: Arc<Shared>,
+    news: News,
+    threads: Vec<JoinHandle<()>>,
+    log: Option<JoinHandle<()>>,
+    admin: StdListener,
+    http: SocketAddr,
+    workers: SocketAddr,
+    _lock: BrokerLock,
+}
+
+fn start(config: Config) -> Result<Started, StartError> {
+    let standalone = Standalone::open(&config.broker.data_dir, config.cluster.key_file.as_deref())?;
+    let lock = standalone.lock_for_broker()?;
+    standalone.admin_token()?;
+    let snapshot = standalone.load_snapshot()?;
+    let (catalogue, skipped) = standalone.load_catalogue()?;
+    for skipped in snapshot.skipped.iter().chain(&skipped) {
+        tracing::warn!(skipped, "a record of the registry is not believed");
+    }
+    let tls = match &config.tls {
+        Some(tls) => Some(Tls::load(&tls.cert, &tls.key).map_err(StartError::Tls)?),
+        None => None,
+    };
+
+    let cores = config.broker.cores;
+    let public = listen_shared("http", config.http.listen, cores)?;
+    let workers = listen("workers", config.workers.listen)?;
+    let admin = listen("admin", config.admin.listen)?;
+    let log = access_log::start(&config.log.access).map_err(StartError::AccessLog)?;
+
+    let identity = Signer::from_seed(standalone.cluster_key().identity_seed().expose());
+    let (registry, news) = RegistryWatch::new(standalone, snapshot.stamp.clone());
+    let now = Instant::now();
+    let (inboxes, letters): (Vec<_>, Vec<_>) = (0..cores).map(|_| mpsc::unbounded_channel()).unzip();
+    let shared = Arc::new(Shared {
+        id: config.broker.id.clone(),
+        identity,
+        access: Published::new(Access::build(snapshot, &Access::default())),
+        registry,
+        table: Published::new(RoutingTable::empty()),
+        roster: Roster::new(catalogue, cores, now),
+        handshakes: Handshakes::default(),
+        phase: Phase::default(),
+        calls_in_flight: AtomicUsize::new(0),
+        body_bytes: AtomicUsize::new(0),
+        http_connections: AtomicUsize::new(0),
+        counters: (0..cores).map(|_| BrokerCounters::default()).collect(),
+        start: now,
+        inboxes,
+        tls,
+        config,
+    });
+    shared.roster.publish(&shared.table);
+
+    let http = public[0].local_addr()?;
+    let workers_addr = workers.local_addr()?;
+    let (writer, log) = log.unzip();
+    let mut workers = Some(workers);
+    let threads = public
+        .into_iter()
+        .zip(letters)
+        .enumerate()
+        .map(|(id, (public, letters))| {
+            let (shared, writer, workers) = (shared.clone(), writer.clone(), workers.take());
+            std::thread::Builder::new().name(format!("core-{id}")).spawn(move || {
+                let seed = u64::from_le_bytes(hera_registry::secret::random());
+                let core = Core::new(id, shared, LogBuffer::new(writer), seed);
+                match local_runtime() {
+                    Ok(runtime) => runtime.block_on(run_core(core, public, workers, letters)),
+                    Err(error) => tracing::error!(%error, "a core has no event loop"),
+                }
+            })
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok(Started { shared, news, threads, log, admin, http, workers: workers_addr, _lock: lock })
+}
+
+impl Started {
+    fn end(self) {
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        self.shared.registry.write(&self.news);
+        // The writer ends when the last core's buffer is gone, which holds after the joins above.
+        if let Some(log) = self.log {
+            let _ = log.join();
+        }
+    }
+}
+
+fn local_runtime() -> io::Result<LocalRuntime> {
+    // 61 is tokio's own choice; checked less often, sockets are read in larger batches.
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+/// One core: its door, its inbox, its tick, until it is told to stop.
+async fn run_core(
+    core: Rc<Core>,
+    public: StdListener,
+    workers: Option<StdListener>,
+    mut letters: mpsc::UnboundedReceiver<Mail>,
+) {
+    match TcpListener::from_std(public) {
+        Ok(listener) => drop(tokio::task::spawn_local(http::accept::run(core.clone(), listener))),
+        Err(error) => tracing::error!(%error, "a core cannot accept"),
+    }
+    if let Some(Ok(listener)) = workers.map(TcpListener::from_std) {
+        tokio::task::spawn_local(worker::listener::run(core.clone(), listener));
+    }
+    tokio::task::spawn_local(tick(core.clone()));
+
+    let mut batch = Vec::with_capacity(256);
+    while letters.recv_many(&mut batch, 256).await > 0 {
+        for letter in batch.drain(..) {
+            core.deliver(letter);
+        }
+        if core.is_stopping() {
+            break;
+        }
+    }
+    // Answers on their way, and sessions' last words, get a moment; the listener goes with the runtime.
+    let until = Instant::now() + FAREWELL;
+    while Instant::now() < until && !core.is_quiet() {
+        crate::clock::pause(crate::alarm::TICK).await;
+    }
+    core.log.hand_over(&core);
+}
+
+async fn tick(core: Rc<Core>) {
+    let mut every = tokio::time::interval(crate::alarm::TICK);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut second = 0u32;
+    loop {
+        every.tick().await;
+        core.alarms.tick(Instant::now());
+        core.log.hand_over(&core);
+        second += 1;
+        if second.is_multiple_of(25) {
+            *core.date.borrow_mut() = crate::clock::http_date();
+        }
+    }
+}
+
+/// What is not a call: signals, the registry's files, medians, the admin door. On a thread of its own, so a scrape moves nobody's latency.
+async fn control(started: &Started) {
+    let shared = &started.shared;
+    if let Ok(listener) = started.admin.try_clone().and_then(TcpListener::from_std) {
+        tokio::task::spawn_local(admin_listener::run(shared.clone(), listener));
+    }
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        return tracing::error!("signals cannot be watched");
+    };
+    let mut watch = tokio::time::interval(WATCH);
+    let mut medians = tokio::time::interval(MEDIANS);
+    let mut forget = tokio::time::interval(FORGET);
+    let mut totals = std::collections::HashMap::new();
+    loop {
+        tokio::select! {
+            _ = watch.tick() => {
+                shared.registry.refresh(shared);
+                shared.registry.write(&started.news);
+            }
+            _ = medians.tick() => take_medians(shared, &mut totals),
+            _ = forget.tick() => {
+                for (service, known) in shared.roster.expire(crate::clock::unix_now(), &shared.table) {
+                    shared.registry.remember(&service, known);
+                }
+                if let Err(error) = shared.registry.standalone().forget_unseen_endpoints(crate::clock::unix_now()) {
+                    tracing::error!(%error, "the catalogue cannot be written");
+                }
+            }
+            _ = hup.recv() => {
+                shared.registry.refresh(shared);
+                tracing::info!("registry read again");
+            }
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+        }
+    }
+    tokio::select! {
+        _ = drain::drain(shared) => {}
+        _ = term.recv() => shared.tell_cores(|| Mail::Stop),
+        _ = int.recv() => shared.tell_cores(|| Mail::Stop),
+    }
+}
+
+/// Takes each route's median of the last second's calls: a worker's first estimate, and the measure of what a failure costs.
+fn take_medians(shared: &Shared, before: &mut std::collections::HashMap<String, crate::metrics::RouteTotals>) {
+    let table = shared.table.load();
+    before.retain(|label, _| table.all.iter().any(|route| route.label == *label));
+    for route in &table.all {
+        let now = route.state.counters.totals();
+        let then = before.entry(route.label.clone()).or_default();
+        let fresh = now.since(then);
+        if fresh.calls() > 0 {
+            let median = fresh.quantile_us(0.5).clamp(1, u32::MAX.into()) as u32;
+            route.state.median_us.store(median, std::sync::atomic::Ordering::Relaxed);
+            *then = now;
+        }
+    }
+}
+
+fn println_ready(started: &Started) -> io::Result<()> {
+    let admin = started.admin.local_addr()?;
+    let (http, workers, id) = (started.http, started.workers, &started.shared.id);
+    let mut out = io::stdout().lock();
+    writeln!(out, "ready http={http} workers={workers} admin={admin} registry=standalone id={id}")?;
+    out.flush()
+}
+
+fn listen(option: &'static str, address: SocketAddr) -> Result<StdListener, StartError> {
+    socket(address, false).map_err(|source| StartError::Listen { option, address, source })
+}
+
+/// One listener for each core on one port.
+///
+/// SO_REUSEPORT would also let a second broker of the same user share the port in silence, so the port is taken alone first.
+fn listen_shared(option: &'static str, address: SocketAddr, cores: usize) -> Result<Vec<StdListener>, StartError> {
+    let fail = |source| StartError::Listen { option, address, source };
+    let probe = socket(address, false).map_err(fail)?;
+    let address = probe.local_addr().map_err(fail)?;
+    drop(probe);
+    (0..cores).map(|_| socket(address, true).map_err(fail)).collect()
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG as i32)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,521 @@
+//! From a route to a worker's answer: choose, count, send, wait, and try a second time where that is safe (D1).
+
+use crate::core::Core;
+use crate::exchange::Exchange;
+use crate::http::body::BodyReader;
+use crate::http::connection::{Connection, Fault};
+use crate::http::request::Incoming;
+use crate::mail::{Answer, Event, Failure, Mail, SessionAddr, ToSession};
+use crate::pipeline::Call;
+use crate::rescue::Refusal;
+use crate::worker::roster::{Lane, Route, Target, Worker};
+use bytes::BytesMut;
+use hera_balance::{load, picker};
+use hera_protocol::frame::put_head;
+use hera_protocol::limits::ATTACHMENT_BYTES_MAX;
+use hera_protocol::message::call::{CallOut, CallerOut, HeadersOut, PathParamsOut, TraceOut};
+use hera_protocol::message::stream::Body;
+use hera_protocol::{Attachment, Code, Executed, message};
+use hera_route::table::{Lookup, Params};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+/// How long a call waits when every worker is full.
+const QUEUE_TIME: Duration = Duration::from_millis(500);
+/// Calls of one route that wait so.
+const QUEUE_CALLS_MAX: usize = 1000;
+/// A waiting call looks again at least so often: a worker may also get room by being less busy.
+const QUEUE_LOOK: Duration = Duration::from_millis(20);
+/// A first estimate where nothing is known.
+const LATENCY_GUESS: f32 = 0.030;
+const ATTEMPTS_MAX: u32 = 2;
+
+/// Calls of all routes that wait, so that a finished call knows whether to wake anyone.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// A body on its way to a worker, in chunks, beside everything else.
+pub type Upload = Pin<Box<dyn Future<Output = (BodyReader, Result<(), Fault>)>>>;
+
+/// An answer, and what still hangs on it.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// The answer's head, and its body or the beginning.
+    pub answer: Answer,
+    /// Where the rest comes from.
+    pub session: (SessionAddr, u64),
+    /// Counts the call for its worker until its body is over.
+    pub flight: Flight,
+}
+
+/// Why there is no answer to write.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// An error of ours.
+    Refused(Refusal),
+    /// The caller left.
+    Gone,
+}
+
+impl From<Refusal> for Unanswered {
+    fn from(refusal: Refusal) -> Unanswered {
+        Unanswered::Refused(refusal)
+    }
+}
+
+impl From<Fault> for Unanswered {
+    fn from(fault: Fault) -> Unanswered {
+        match fault {
+            Fault::Gone => Unanswered::Gone,
+            Fault::Refused(refusal) => Unanswered::Refused(refusal),
+        }
+    }
+}
+
+/// A call counted for its worker; dropping it uncounts, and wakes a call that waits.
+#[derive(Debug)]
+pub struct Flight {
+    core: Rc<Core>,
+    /// Who has it.
+    pub worker: Arc<Worker>,
+    lane: Arc<Lane>,
+}
+
+impl Flight {
+    /// Takes a place, or `None` where another core took the last one.
+    fn begin(core: &Rc<Core>, target: &Target) -> Option<Flight> {
+        let flight = Flight { core: core.clone(), worker: target.worker.clone(), lane: target.lane.clone() };
+        let calls = target.worker.in_flight.fetch_add(1, Ordering::Relaxed);
+        let here = target.lane.in_flight.fetch_add(1, Ordering::Relaxed);
+        let fits = calls < target.worker.limits.in_flight_max
+            && target.accepted.declared.concurrency.is_none_or(|most| here < most);
+        fits.then_some(flight)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.worker.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.lane.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if WAITING.load(Ordering::Relaxed) > 0 {
+            self.core.shared.roster.freed(&self.worker);
+        }
+    }
+}
+
+/// The route of a call and where its parameters lie in the path.
+pub fn route(core: &Core, method: &str, path: &str) -> Result<(Arc<Route>, Params), Refusal> {
+    match core.table().routes.lookup(method, path) {
+        Lookup::Found { value, params } => Ok((value.clone(), params)),
+        Lookup::NotFound => Err(Refusal::new(Code::NotFound, format!("no endpoint has the path {path}"))),
+        Lookup::MethodNotAllowed { allow } => {
+            let allow = allow.join(", ");
+            let mut refusal = Refusal::new(Code::MethodNotAllowed, format!("{path} takes {allow}"));
+            refusal.allow = Some(allow);
+            Err(refusal)
+        }
+    }
+}
+
+/// Sends the call to a worker and waits for the head of its answer.
+///
+/// `upload` is left running in `call` when the body still goes on after the answer came.
+pub async fn dispatch(call: &mut Call, body: Attachment, rest: Option<BodyReader>) -> Result<Dispatched, Unanswered> {
+    let (core, connection) = (call.core.clone(), call.connection.clone());
+    let mut rest = rest;
+    let streamed = rest.is_some();
+    let mut maybe_started = false;
+    let mut exclude = None;
+    loop {
+        call.attempts += 1;
+        let (route, params) = route(&core, call.incoming.method(), &call.path)?;
+        let queued = Instant::now();
+        let picked = pick_or_wait(call, &route, &body, streamed, exclude).await;
+        call.timing.queue += queued.elapsed();
+        let (target, flight) = match picked {
+            Ok(picked) => picked,
+            Err(Unanswered::Refused(mut refusal)) => {
+                if maybe_started {
+                    refusal.executed = Executed::Maybe;
+                }
+                return Err(refusal.into());
+            }
+            Err(gone) => return Err(gone),
+        };
+        let target = &route.targets[target];
+        call.worker = Some(flight.worker.clone());
+
+        let Some(id) = flight.worker.ids.issue() else {
+            return Err(Refusal::new(Code::InternalError, "the ids of a connection are used up").not_started().into());
+        };
+        let sent = Instant::now();
+        let session = flight.worker.session;
+        submit(call, target, &params, id, body.clone(), streamed)?;
+        if let Some(reader) = rest.take() {
+            call.upload = Some(Box::pin(upload(core.clone(), connection.clone(), reader, session, id)));
+            connection.uploading.set(true);
+        }
+
+        let waited = wait(call).await;
+        let took = sent.elapsed();
+        call.timing.worker += took;
+        match waited {
+            Waited::Answer(answer) => {
+                let failing = answer.status == 503;
+                observe(&core, &route, target, took, failing);
+                return Ok(Dispatched { answer: *answer, session: (session, id), flight });
+            }
+            Waited::Failed(failure) => {
+                observe(&core, &route, target, took, failure.code != Code::HandlerFailed);
+                maybe_started |= !failure.not_started;
+                let twice = failure.not_started
+                    || (failure.code == Code::WorkerLost && route.may_run_twice(call.incoming.method()));
+                let in_time = failure.code != Code::PastDeadline && !core.is_stopping();
+                let now_ms = core.shared.now_ms(Instant::now());
+                if twice
+                    && in_time
+                    && !streamed
+                    && call.attempts < ATTEMPTS_MAX
+                    && route.state.budget.try_retry(u64::from(now_ms))
+                {
+                    core.counters().retries.add(1);
+                    exclude = Some(session);
+                    continue;
+                }
+                return Err(refuse(&failure, maybe_started).into());
+            }
+            Waited::Deadline => {
+                observe(&core, &route, target, took, true);
+                core.post(Mail::Session(session, ToSession::Cancel(id)));
+                let detail = "the worker did not answer before the deadline, and was told to stop";
+                return Err(Refusal::new(Code::DeadlineExceeded, detail).into());
+            }
+            Waited::Body(fault) => {
+                core.post(Mail::Session(session, ToSession::Reset(id, Body::Call, Code::Cancelled)));
+                core.post(Mail::Session(session, ToSession::Cancel(id)));
+                return Err(match fault {
+                    Fault::Gone => Unanswered::Gone,
+                    Fault::Refused(mut refusal) => {
+                        refusal.executed = Executed::Maybe;
+                        refusal.into()
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn refuse(failure: &Failure, maybe_started: bool) -> Refusal {
+    let detail = match failure.code {
+        Code::HandlerFailed => "the handler failed; its text is in the worker's log, under this request id",
+        Code::BadReply => "the worker's answer breaks the protocol",
+        Code::WorkerLost if !failure.not_started => "the worker's connection ended while it had the call",
+        Code::PastDeadline => "the call reached the worker too late and was not started",
+        Code::DrainTimeout => "this broker stops and could not wait any longer",
+        _ => "every worker refused the call before it started",
+    };
+    let code = match failure.code {
+        Code::Busy | Code::Draining => Code::WorkersBusy,
+        Code::WorkerLost if failure.not_started => Code::WorkersBusy,
+        code => code,
+    };
+    let mut refusal = Refusal::new(code, detail);
+    refusal.executed = if maybe_started { Executed::Maybe } else { Executed::No };
+    refusal
+}
+
+// ---- choosing ----------------------------------------------------------------------------------------------
+
+async fn pick_or_wait(
+    call: &mut Call,
+    route: &Arc<Route>,
+    body: &Attachment,
+    streamed: bool,
+    exclude: Option<SessionAddr>,
+) -> Result<(usize, Flight), Unanswered> {
+    let core = call.core.clone();
+    let begun = Instant::now();
+    let mut queued: Option<Queued<'_>> = None;
+    loop {
+        // Registered before the look, so that a place which becomes free between the two is not missed.
+        let freed = route.state.freed.notified();
+        if let Some(found) = pick(&core, route, call.announced, body, streamed, exclude) {
+            return Ok(found);
+        }
+        if !route.is_served() {
+            let detail = format!("{} is known, and no worker of it is connected here", route.label);
+            let mut refusal = Refusal::new(Code::NoWorker, detail);
+            refusal.as_425 = call.wants_425;
+            return Err(refusal.into());
+        }
+        if queued.is_none() {
+            queued = Queued::enter(route);
+        }
+        if queued.is_none() || begun.elapsed() >= QUEUE_TIME {
+            let detail = format!("the workers of {} are connected, and none had room in 0.5 s", route.label);
+            return Err(Refusal::new(Code::WorkersBusy, detail).into());
+        }
+        let connection = call.connection.clone();
+        let gone = poll_fn(|cx| {
+            connection.deadline.poll(cx).map(|()| Some(Code::PastDeadline)).map_or_else_pending(|| {
+                connection.poll_gone(cx).map(|()| None)
+            })
+        });
+        tokio::select! {
+            biased;
+            ended = gone => {
+                return Err(match ended {
+                    None => Unanswered::Gone,
+                    Some(code) => Refusal::new(code, "the deadline passed while the call waited for a worker").into(),
+                });
+            }
+            () = freed => {}
+            () = crate::clock::pause(QUEUE_LOOK) => {}
+        }
+    }
+}
+
+/// A small help for polling one thing after the other.
+trait OrElsePending<T> {
+    fn map_or_else_pending(self, other: impl FnOnce() -> Poll<T>) -> Poll<T>;
+}
+
+impl<T> OrElsePending<T> for Poll<T> {
+    fn map_or_else_pending(self, other: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        match self {
+            Poll::Ready(value) => Poll::Ready(value),
+            Poll::Pending => other(),
+        }
+    }
+}
+
+struct Queued<'r>(&'r Route);
+
+impl Queued<'_> {
+    fn enter(route: &Route) -> Option<Queued<'_>> {
+        if route.state.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE_CALLS_MAX {
+            route.state.waiting.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        Some(Queued(route))
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.state.waiting.fetch_sub(1, Ordering::Relaxed);
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn pick(
+    core: &Rc<Core>,
+    route: &Route,
+    announced: Option<u64>,
+    body: &Attachment,
+    streamed: bool,
+    exclude: Option<SessionAddr>,
+) -> Option<(usize, Flight)> {
+    let now_ms = core.shared.now_ms(Instant::now());
+    let cost = |at: usize| {
+        let target = &route.targets[at];
+        let (worker, declared) = (&target.worker, &target.accepted.declared);
+        let calls = worker.in_flight.load(Ordering::Relaxed);
+        // A body of unknown length goes to those that take the most; it is held to their limit as it comes.
+        let fits = announced.map_or(declared.body_bytes_max == route.body_bytes_max, |bytes| bytes <= declared.body_bytes_max);
+        let takes = worker.takes_calls()
+            && declared.concurrency.is_none_or(|most| target.lane.in_flight.load(Ordering::Relaxed) < most)
+            && fits
+            && (streamed || body.len() <= worker.limits.attachment_bytes_max)
+            && Some(worker.session) != exclude;
+        takes.then(|| load::cost(f64::from(latency(route, target, now_ms)), calls, worker.factor()))
+    };
+    let at = picker::pick(cost, route.targets.len(), &mut core.rng.borrow_mut(), None)?;
+    Flight::begin(core, &route.targets[at]).map(|flight| (at, flight))
+}
+
+/// What is measured; first the route's median, then the worker's ping, then a guess.
+fn latency(route: &Route, target: &Target, now_ms: u32) -> f32 {
+    let micros = |value: u32| (value > 0).then(|| value as f32 / 1e6);
+    let measured = target.lane.latency();
+    if !measured.is_unknown() {
+        return measured.read(now_ms);
+    }
+    micros(route.state.median_us.load(Ordering::Relaxed))
+        .or_else(|| micros(target.worker.ping_us.load(Ordering::Relaxed)))
+        .unwrap_or(LATENCY_GUESS)
+}
+
+/// Notes how long the worker took. One that fails fast must not look idle (design section 6).
+fn observe(core: &Core, route: &Route, target: &Target, took: Duration, failed: bool) {
+    let median = route.state.median_us.load(Ordering::Relaxed) as f32 / 1e6;
+    let seconds = if failed { (10.0 * median).max(1.0).max(took.as_secs_f32()) } else { took.as_secs_f32() };
+    target.lane.observe(core.shared.now_ms(Instant::now()), seconds);
+}
+
+// ---- sending -----------------------------------------------------------------------------------------------
+
+fn submit(
+    call: &mut Call,
+    target: &Target,
+    params: &Params,
+    id: u64,
+    body: Attachment,
+    more: bool,
+) -> Result<(), Unanswered> {
+    let core = call.core.clone();
+    let attempt = call.connection.exchange.begin();
+    let to = core.call_addr(call.connection.key, attempt);
+    let session = target.worker.session;
+    let head_max = target.worker.limits.head_bytes_max;
+    let bytes = body.len();
+    let call = &*call;
+    let encode = |out: &mut BytesMut| put_head(out, head_max, bytes, |out| write_call(call, target, params, id, more, out));
+
+    let fits = match core.session(session) {
+        Some(local) => local.submit(&core, id, to, body, encode),
+        None => {
+            let mut head = BytesMut::with_capacity(1024);
+            let fits = encode(&mut head).is_some();
+            if fits {
+                core.post(Mail::Session(session, ToSession::Submit { id, call: to, head, attachment: body }));
+            }
+            fits
+        }
+    };
+    if fits {
+        return Ok(());
+    }
+    let detail = format!("the call's head does not fit a frame of {head_max} bytes");
+    Err(Refusal::new(Code::HeadTooLarge, detail).into())
+}
+
+fn write_call(
+    call: &Call,
+    target: &Target,
+    params: &Params,
+    id: u64,
+    more: bool,
+    out: message::HeadWriter<'_, '_>,
+) -> serde_json::Result<()> {
+    let incoming = &call.incoming;
+    let wanted = target.accepted.declared.headers.as_deref();
+    let headers: SmallVec<[(&str, &[u8]); 24]> = incoming
+        .headers()
+        .filter(|(name, _)| call.passes(name) && wanted.is_none_or(|wanted| wanted.iter().any(|w| w == name)))
+        .collect();
+    let path_params: SmallVec<[(&str, Cow<'_, str>); 4]> = target
+        .accepted
+        .names
+        .iter()
+        .zip(params)
+        .map(|(name, place)| {
+            let raw = call.path.get(place.start as usize..place.end as usize).unwrap_or_default();
+            (name.as_str(), hera_route::path::decode(raw))
+        })
+        .collect();
+    let record = &call.caller.as_ref().map(|caller| caller.record.clone());
+    let empty = std::collections::BTreeMap::new();
+    let left = call.deadline.saturating_duration_since(Instant::now()).as_millis() as u64;
+    let params = CallOut {
+        method: incoming.method(),
+        target: incoming.target(),
+        path: &call.path,
+        query: incoming.query(),
+        path_params: PathParamsOut(&path_params),
+        headers: HeadersOut(&headers),
+        request_id: &call.request_id,
+        caller: CallerOut {
+            token: record.as_ref().filter(|record| record.digest.is_some()).map(|record| record.name.as_str()),
+            labels: record.as_ref().map_or(&empty, |record| &record.labels),
+            ip: &call.caller_ip,
+        },
+        trace: trace(incoming),
+        timeout_ms: left.max(1),
+        more,
+    };
+    message::write_request(out, id, &target.accepted.declared.endpoint, &params)
+}
+
+/// W3C trace context, if it is well-formed: `00-<32 hex>-<16 hex>-<2 hex>`, neither id all zeros.
+fn trace(incoming: &Incoming) -> Option<TraceOut<'_>> {
+    let text = std::str::from_utf8(incoming.header("traceparent")?).ok()?;
+    let hex = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let parts: SmallVec<[&str; 4]> = text.split('-').collect();
+    let [version, trace, span, flags] = parts[..] else { return None };
+    let fits = version == "00"
+        && hex(trace, 32)
+        && hex(span, 16)
+        && hex(flags, 2)
+        && trace.bytes().any(|b| b != b'0')
+        && span.bytes().any(|b| b != b'0');
+    let state = incoming.header("tracestate").and_then(|value| std::str::from_utf8(value).ok());
+    fits.then_some(TraceOut { traceparent: text, tracestate: state.filter(|state| state.len() <= 512) })
+}
+
+/// Sends the rest of a body in chunks, as the worker grants credit.
+async fn upload(
+    core: Rc<Core>,
+    connection: Rc<Connection>,
+    mut body: BodyReader,
+    session: SessionAddr,
+    id: u64,
+) -> (BodyReader, Result<(), Fault>) {
+    let exchange: &Exchange = &connection.exchange;
+    loop {
+        let Some(credit) = poll_fn(|cx| exchange.poll_credit(cx)).await else {
+            // The worker wants no more of it.
+            return (body, Ok(()));
+        };
+        let most = usize::try_from(credit).unwrap_or(usize::MAX).min(ATTACHMENT_BYTES_MAX / 4);
+        match body.piece(&connection, most, true).await {
+            Ok(Some(piece)) => {
+                exchange.spend(piece.len() as u64);
+                core.post(Mail::Session(session, ToSession::Chunk(id, piece)));
+            }
+            Ok(None) => {
+                core.post(Mail::Session(session, ToSession::End(id)));
+                return (body, Ok(()));
+            }
+            Err(fault) => return (body, Err(fault)),
+        }
+    }
+}
+
+// ---- waiting -----------------------------------------------------------------------------------------------
+
+enum Waited {
+    Answer(Box<Answer>),
+    Failed(Failure),
+    Deadline,
+    Body(Fault),
+}
+
+async fn wait(call: &mut Call) -> Waited {
+    let connection = call.connection.clone();
+    poll_fn(|cx| {
+        while let Poll::Ready(event) = connection.exchange.poll_event(cx) {
+            match event {
+                Event::Answer(answer) => return Poll::Ready(Waited::Answer(answer)),
+                Event::Failed(failure) => return Poll::Ready(Waited::Failed(failure)),
+                // Parts of a body before its head: the session lets none through.
+                _ => {}
+            }
+        }
+        if let Poll::Ready(Err(fault)) = call.poll_upload(cx) {
+            return Poll::Ready(Waited::Body(fault));
+        }
+        if connection.deadline.poll(cx).is_ready() {
+            return Poll::Ready(Waited::Deadline);
+        }
+        connection.poll_gone(cx).map(|()| Waited::Body(Fault::Gone))
+    })
+    .await
+}

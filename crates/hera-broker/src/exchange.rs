@@ -1,0 +1,89 @@
+//! The caller's side of a call in flight: what sessions tell it arrives here.
+
+use crate::mail::{CallAddr, Event, Failure};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// One per caller connection, used for one call after the other.
+///
+/// `attempt` grows with each try; letters for an earlier one are dropped, so an answer that comes late can never reach another call.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    attempt: Cell<u64>,
+    events: RefCell<VecDeque<Event>>,
+    credit: Cell<u64>,
+    enough: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Exchange {
+    /// Nothing is in flight.
+    pub fn new() -> Rc<Exchange> {
+        Rc::default()
+    }
+
+    /// Begins the next attempt; whatever comes for the last one is dropped from here on.
+    pub fn begin(&self) -> u64 {
+        self.attempt.set(self.attempt.get() + 1);
+        self.events.borrow_mut().clear();
+        self.credit.set(0);
+        self.enough.set(false);
+        self.attempt.get()
+    }
+
+    /// Takes a letter; one of an earlier attempt is dropped.
+    pub fn deliver(&self, to: CallAddr, event: Event) {
+        if to.attempt != self.attempt.get() {
+            return;
+        }
+        match event {
+            Event::Credit(bytes) => self.credit.set(self.credit.get().saturating_add(u64::from(bytes))),
+            Event::Enough => self.enough.set(true),
+            event => self.events.borrow_mut().push_back(event),
+        }
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Ends whatever is in flight.
+    pub fn fail(&self, failure: Failure) {
+        self.events.borrow_mut().push_back(Event::Failed(failure));
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// The next event of the answer.
+    pub fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Event> {
+        match self.events.borrow_mut().pop_front() {
+            Some(event) => Poll::Ready(event),
+            None => self.park(cx),
+        }
+    }
+
+    /// Ready with the bytes that may be sent, at least 1; `None` when the worker wants no more.
+    pub fn poll_credit(&self, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        match (self.enough.get(), self.credit.get()) {
+            (true, _) => Poll::Ready(None),
+            (false, 0) => self.park(cx),
+            (false, bytes) => Poll::Ready(Some(bytes)),
+        }
+    }
+
+    /// Takes credit that was used.
+    pub fn spend(&self, bytes: u64) {
+        self.credit.set(self.credit.get().saturating_sub(bytes));
+    }
+
+    // Sending and receiving of one call run in one task, so one waker serves both.
+    fn park<T>(&self, cx: &mut Context<'_>) -> Poll<T> {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,421 @@
+//! The head of a request: strict, or refused (design section 8). Nothing ambiguous gets past this file.
+
+use crate::rescue::Refusal;
+use bytes::{Bytes, BytesMut};
+use hera_protocol::Code;
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// Largest head.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most headers.
+pub const HEADERS_MAX: usize = 100;
+/// Largest request target.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+/// How the body's end is known (RFC 9112 section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// By its length.
+    Length(u64),
+    /// By its last chunk.
+    Chunked,
+}
+
+/// A head that passed every rule. Names of headers are in lower case.
+#[derive(Debug)]
+pub struct Incoming {
+    head: Bytes,
+    method: Range<usize>,
+    target: Range<usize>,
+    headers: SmallVec<[(Range<u16>, Range<u16>); 24]>,
+    /// 0 for HTTP/1.0, 1 for HTTP/1.1.
+    pub minor: u8,
+    /// How the body's end is known.
+    pub framing: Framing,
+    /// It waits for `100 Continue`.
+    pub expects_continue: bool,
+    /// The caller wants the connection closed after the answer.
+    pub wants_close: bool,
+    named_hop_by_hop: SmallVec<[String; 2]>,
+}
+
+impl Incoming {
+    /// Takes a head off the front of `input`; `Ok(None)` when it is not whole yet.
+    pub fn take(input: &mut BytesMut) -> Result<Option<Incoming>, Refusal> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut parsed = httparse::Request::new(&mut headers);
+        let whole = match parsed.parse(input) {
+            Ok(httparse::Status::Complete(bytes)) => bytes,
+            Ok(httparse::Status::Partial) => return too_large(input).map_or(Ok(None), Err),
+            Err(error) => return Err(explain(input, error)),
+        };
+        let start = input.as_ptr() as usize;
+        let place = |bytes: &[u8]| {
+            let from = bytes.as_ptr() as usize - start;
+            from..from + bytes.len()
+        };
+        let short = |range: Range<usize>| range.start as u16..range.end as u16;
+        let method = parsed.method.map_or(0..0, |m| place(m.as_bytes()));
+        let target = parsed.path.map_or(0..0, |p| place(p.as_bytes()));
+        let minor = parsed.version.unwrap_or(1);
+        let headers: SmallVec<[(Range<usize>, Range<usize>); 24]> =
+            parsed.headers.iter().map(|h| (place(h.name.as_bytes()), place(h.value))).collect();
+
+        if whole > HEAD_BYTES_MAX {
+            return Err(Refusal::new(Code::HeadTooLarge, format!("head of {whole} bytes exceeds the limit of {HEAD_BYTES_MAX}")));
+        }
+        if target.len() > TARGET_BYTES_MAX {
+            return Err(Refusal::new(Code::UriTooLong, format!("target of {} bytes exceeds the limit of {TARGET_BYTES_MAX}", target.len())));
+        }
+        check_line_ends(&input[..whole])?;
+
+        let mut head = input.split_to(whole);
+        for (name, _) in &headers {
+            head[name.clone()].make_ascii_lowercase();
+        }
+        let mut incoming = Incoming {
+            head: head.freeze(),
+            method,
+            target,
+            // A head is at most 16 KiB, so its places fit 16 bits.
+            headers: headers.into_iter().map(|(name, value)| (short(name), short(value))).collect(),
+            minor,
+            framing: Framing::None,
+            expects_continue: false,
+            wants_close: minor == 0,
+            named_hop_by_hop: SmallVec::new(),
+        };
+        incoming.judge()?;
+        Ok(Some(incoming))
+    }
+
+    /// The method as it was sent.
+    pub fn method(&self) -> &str {
+        self.text(self.method.clone())
+    }
+
+    /// The raw request target in origin form.
+    pub fn target(&self) -> &str {
+        self.text(self.target.clone())
+    }
+
+    /// The raw path, before `?`.
+    pub fn raw_path(&self) -> &str {
+        self.target().split('?').next().unwrap_or_default()
+    }
+
+    /// The raw query, after `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    /// Headers in order, names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers.iter().map(|(name, value)| {
+            (self.text(usize::from(name.start)..usize::from(name.end)), &self.head[usize::from(value.start)..usize::from(value.end)])
+        })
+    }
+
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers().find(|(other, _)| *other == name).map(|(_, value)| value)
+    }
+
+    /// All values of a header.
+    pub fn header_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers().filter(move |(other, _)| *other == name).map(|(_, value)| value)
+    }
+
+    /// Whether a header ends here: hop-by-hop by RFC 9110 section 7.6.1, or named by `Connection`.
+    pub fn is_hop_by_hop(&self, name: &str) -> bool {
+        matches!(name, "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect")
+            || name.starts_with("proxy-")
+            || self.named_hop_by_hop.iter().any(|named| named == name)
+    }
+
+    fn text(&self, range: Range<usize>) -> &str {
+        // Method, target and names were read as text by the parser; lower case changes no byte's length.
+        std::str::from_utf8(&self.head[range]).unwrap_or_default()
+    }
+
+    fn judge(&mut self) -> Result<(), Refusal> {
+        let bad = |detail: &'static str| Refusal::new(Code::BadRequest, detail);
+        let (mut length, mut chunked, mut host) = (None, false, None);
+        let (mut expects, mut close, mut named) = (false, self.wants_close, SmallVec::new());
+        for (name, value) in self.headers() {
+            match name {
+                "content-length" => {
+                    if length.replace(plain_number(value).ok_or_else(|| bad("Content-Length is not a plain number"))?).is_some() {
+                        return Err(bad("Content-Length stands twice"));
+                    }
+                }
+                "transfer-encoding" => {
+                    if chunked {
+                        return Err(bad("Transfer-Encoding stands twice"));
+                    }
+                    if self.minor == 0 {
+                        return Err(bad("Transfer-Encoding in HTTP/1.0"));
+                    }
+                    if !value.eq_ignore_ascii_case(b"chunked") {
+                        return Err(bad("Transfer-Encoding is not exactly chunked"));
+                    }
+                    chunked = true;
+                }
+                "host" => {
+                    if host.replace(value).is_some() {
+                        return Err(bad("Host stands twice"));
+                    }
+                }
+                "expect" => {
+                    if !value.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(bad("Expect is not 100-continue"));
+                    }
+                    expects = self.minor == 1;
+                }
+                "connection" => {
+                    for option in value.split(|byte| *byte == b',') {
+                        let option = option.trim_ascii().to_ascii_lowercase();
+                        match option.as_slice() {
+                            b"close" => close = true,
+                            b"keep-alive" => close &= self.minor == 1,
+                            b"" => {}
+                            other => named.push(String::from_utf8_lossy(other).into_owned()),
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        if chunked && length.is_some() {
+            return Err(bad("Content-Length beside Transfer-Encoding"));
+        }
+        let host = host.ok_or_else(|| bad("Host is missing"))?;
+        if !is_host(host) {
+            return Err(bad("Host is not a host and a port"));
+        }
+        if self.target().contains('#') {
+            return Err(bad("target has a fragment"));
+        }
+        let origin = self.origin_form(host)?;
+
+        self.target = origin;
+        self.framing = match (chunked, length) {
+            (true, _) => Framing::Chunked,
+            (false, Some(length)) if length > 0 => Framing::Length(length),
+            (false, _) => Framing::None,
+        };
+        self.expects_continue = expects && self.framing != Framing::None;
+        self.wants_close = close;
+        self.named_hop_by_hop = named;
+        Ok(())
+    }
+
+    /// The part of the target from its path on; an absolute form must name the same authority as `Host`.
+    fn origin_form(&self, host: &[u8]) -> Result<Range<usize>, Refusal> {
+        let target = self.target();
+        if target.starts_with('/') {
+            return Ok(self.target.clone());
+        }
+        let bad = |detail: &'static str| Refusal::new(Code::BadRequest, detail);
+        let scheme = ["http://", "https://"]
+            .iter()
+            .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+            .ok_or_else(|| bad("target is neither a path nor an absolute http URL"))?;
+        let rest = &target[scheme.len()..];
+        let authority = rest.len() - rest.find(['/', '?']).map_or(0, |at| rest.len() - at);
+        if !rest.as_bytes()[..authority].eq_ignore_ascii_case(host) {
+            return Err(bad("target names another host than Host"));
+        }
+        let path = &rest[authority..];
+        if !path.starts_with('/') {
+            return Err(bad("absolute target without a path"));
+        }
+        Ok(self.target.end - path.len()..self.target.end)
+    }
+}
+
+/// Whether what came so far can still become a head.
+fn too_large(input: &[u8]) -> Option<Refusal> {
+    let line = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    if line > TARGET_BYTES_MAX + 64 {
+        return Some(Refusal::new(Code::UriTooLong, format!("request line exceeds the limit of {TARGET_BYTES_MAX} bytes")));
+    }
+    (input.len() > HEAD_BYTES_MAX)
+        .then(|| Refusal::new(Code::HeadTooLarge, format!("head exceeds the limit of {HEAD_BYTES_MAX} bytes")))
+}
+
+fn explain(input: &[u8], error: httparse::Error) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => {
+            Refusal::new(Code::HeadTooLarge, format!("more than {HEADERS_MAX} headers"))
+        }
+        httparse::Error::Version if !input.starts_with(b"PRI ") => {
+            Refusal::new(Code::HttpVersion, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        }
+        httparse::Error::Version => Refusal::new(Code::BadRequest, "HTTP/2 is not spoken here"),
+        httparse::Error::HeaderName => Refusal::new(Code::BadRequest, "a header name is not a token"),
+        httparse::Error::HeaderValue => Refusal::new(Code::BadRequest, "a header value has a control byte"),
+        httparse::Error::NewLine => Refusal::new(Code::BadRequest, "a line does not end in CR LF"),
+        _ => Refusal::new(Code::BadRequest, "the request line is not HTTP/1.1"),
+    }
+}
+
+/// The parser takes a bare LF for the end of a line, as proxies in front may not: such a head has two readings, and is refused.
+fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
+    let bare = memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r');
+    let lone = memchr::memchr_iter(b'\r', head).any(|at| head.get(at + 1) != Some(&b'\n'));
+    if bare || lone {
+        return Err(Refusal::new(Code::BadRequest, "a line does not end in CR LF"));
+    }
+    Ok(())
+}
+
+/// Decimal digits alone.
+pub fn plain_number(text: &[u8]) -> Option<u64> {
+    let digits = (1..=19).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
+}
+
+/// `reg-name`, IPv4 or `[IPv6]`, and a port (RFC 3986 section 3.2), without userinfo.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host {
+        [b'[', ..] => match host.iter().position(|byte| *byte == b']') {
+            Some(end) => (&host[1..end], &host[end + 1..]),
+            None => return false,
+        },
+        _ => host.split_at(host.iter().position(|byte| *byte == b':').unwrap_or(host.len())),
+    };
+    let v6 = host.starts_with(b"[");
+    let name_fits = !name.is_empty()
+        && name.len() <= 255
+        && name.iter().all(|byte| match byte {
+            b':' => v6,
+            b'.' | b'-' | b'_' | b'~' | b'%' => true,
+            byte => byte.is_ascii_alphanumeric(),
+        });
+    let port_fits = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    name_fits && port_fits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Incoming>, Code> {
+        Incoming::take(&mut BytesMut::from(text)).map_err(|refusal| refusal.code)
+    }
+
+    fn with(header: &str) -> Result<Option<Incoming>, Code> {
+        read(&format!("POST /a HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n"))
+    }
+
+    #[test]
+    fn head_is_read_and_the_rest_stays() {
+        let mut input = BytesMut::from("GET /a/b?x=1 HTTP/1.1\r\nHost: h:80\r\nX-A: 1\r\nx-a: 2\r\n\r\nrest");
+        let incoming = Incoming::take(&mut input).unwrap().unwrap();
+
+        assert_eq!((incoming.method(), incoming.raw_path(), incoming.query()), ("GET", "/a/b", Some("x=1")));
+        assert_eq!(incoming.header_all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(&input[..], b"rest");
+        assert!(!incoming.wants_close);
+    }
+
+    #[test]
+    fn every_ambiguity_of_length_is_refused() {
+        for header in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Content-Length: 5\r\nContent-Length: 5",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Content-Length: +5",
+            "Content-Length: 0x5",
+            "Content-Length: 5,5",
+            "Content-Length: ",
+            "Content-Length: -1",
+            "Content-Length: 5 5",
+            "Content-Length : 5",
+            "Content-Length: 99999999999999999999999",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: chunked,",
+            "Transfer-Encoding: \u{b}chunked",
+            "Transfer-Encoding: \u{c}chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding:\r\n chunked",
+        ] {
+            assert_eq!(with(header).unwrap_err(), Code::BadRequest, "{header:?}");
+        }
+        let old = read("POST /a HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(old.unwrap_err(), Code::BadRequest);
+    }
+
+    #[test]
+    fn line_ends_are_cr_lf_and_nothing_else() {
+        for text in [
+            "GET /a HTTP/1.1\nHost: h\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: h\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: h\r\n\n",
+            "GET /a HTTP/1.1\r\nHost: h\r\nx: a\rb\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: h\r\nx: a\r\n b\r\n\r\n",
+        ] {
+            assert_eq!(read(text).unwrap_err(), Code::BadRequest, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn host_is_one_host() {
+        for host in ["", "a@b", "a/b", "a,b", "a b", "h:port", "h:123456", "[::1", "a\\b", "a?b"] {
+            let text = format!("GET /a HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(read(&text).unwrap_err(), Code::BadRequest, "{host:?}");
+        }
+        for host in ["h", "h:80", "127.0.0.1:8080", "[::1]:80", "a-b.c_d"] {
+            assert!(read(&format!("GET /a HTTP/1.1\r\nHost: {host}\r\n\r\n")).unwrap().is_some(), "{host:?}");
+        }
+        assert_eq!(read("GET /a HTTP/1.1\r\n\r\n").unwrap_err(), Code::BadRequest);
+        assert_eq!(read("GET /a HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n").unwrap_err(), Code::BadRequest);
+    }
+
+    #[test]
+    fn target_is_a_path_or_names_the_same_host() {
+        let same = read("GET http://h/a?b HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().unwrap();
+        assert_eq!((same.target(), same.raw_path()), ("/a?b", "/a"));
+        for target in ["http://x/a", "http://h", "a", "*", "h:80", "ftp://h/a", "/a#b"] {
+            let text = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(read(&text).unwrap_err(), Code::BadRequest, "{target}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_limited_before_the_head_is_whole() {
+        let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(TARGET_BYTES_MAX));
+        assert_eq!(read(&long).unwrap_err(), Code::UriTooLong);
+        assert_eq!(read(&"a".repeat(TARGET_BYTES_MAX + 100)).unwrap_err(), Code::UriTooLong);
+        let many = format!("GET /a HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(100));
+        assert_eq!(read(&many).unwrap_err(), Code::HeadTooLarge);
+        let big = format!("GET /a HTTP/1.1\r\nHost: h\r\nx: {}", "a".repeat(HEAD_BYTES_MAX));
+        assert_eq!(read(&big).unwrap_err(), Code::HeadTooLarge);
+    }
+
+    #[test]
+    fn other_protocols_are_named() {
+        assert_eq!(read("GET /a HTTP/2.0\r\nHost: h\r\n\r\n").unwrap_err(), Code::HttpVersion);
+        assert_eq!(read("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap_err(), Code::BadRequest);
+        assert_eq!(read("\u{16}\u{3}\u{1}\r\n\r\n").unwrap_err(), Code::BadRequest);
+    }
+
+    #[test]
+    fn what_connection_names_ends_here() {
+        let incoming = with("Connection: close, X-Secret\r\nX-Secret: 1\r\nProxy-Foo: 2").unwrap().unwrap();
+        assert!(incoming.wants_close);
+        for name in ["x-secret", "proxy-foo", "connection", "te", "upgrade"] {
+            assert!(incoming.is_hop_by_hop(name), "{name}");
+        }
+        assert!(!incoming.is_hop_by_hop("x-other"));
+    }
+}

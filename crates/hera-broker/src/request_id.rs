@@ -1,0 +1,53 @@
+//! The request id: the caller's, if it fits, else a UUIDv7 (RFC 9562).
+
+use crate::core::Core;
+
+const LENGTH_MAX: usize = 128;
+
+/// The caller's id, if it is `[A-Za-z0-9._-]{1,128}`: it goes into logs and headers as it is.
+pub fn accepted(given: &[u8]) -> Option<&str> {
+    let fits = (1..=LENGTH_MAX).contains(&given.len())
+        && given.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
+    std::str::from_utf8(given).ok().filter(|_| fits)
+}
+
+/// A new one. Its random bits come from the core's dice: it has to be unique, not secret.
+pub fn fresh(core: &Core) -> String {
+    let mut rng = core.rng.borrow_mut();
+    uuid_v7(crate::clock::unix_ms(), rng.next_u64(), rng.next_u64())
+}
+
+fn uuid_v7(unix_ms: u64, a: u64, b: u64) -> String {
+    let high = (unix_ms << 16) | 0x7000 | (a & 0x0fff);
+    let low = 0x8000_0000_0000_0000 | (b >> 2);
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(36);
+    for (at, byte) in high.to_be_bytes().into_iter().chain(low.to_be_bytes()).enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_ids_are_version_7_and_variant_10() {
+        let id = uuid_v7(0x0191_2345_6789, u64::MAX, 0);
+        assert_eq!(id, "01912345-6789-7fff-8000-000000000000");
+        assert_eq!(accepted(id.as_bytes()), Some(id.as_str()));
+    }
+
+    #[test]
+    fn only_harmless_ids_are_taken_over() {
+        assert_eq!(accepted(b"a.B_c-9"), Some("a.B_c-9"));
+        for given in [&b""[..], b"a b", b"a\xff", b"a/b", b"a\"", &[b'a'; 129]] {
+            assert_eq!(accepted(given), None);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use hera_broker::config::Flag;
+
+#[derive(Parser)]
+#[command(
+    name = "hera",
+    version,
+    about = "An API bus: callers speak HTTP, workers dial out",
+    arg_required_else_help = true
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Run a broker
+    Broker(BrokerFlags),
+    /// Tokens: what callers prove themselves with
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// Worker keys: what services prove themselves with
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Show the brokers of the cluster
+    Brokers(Where),
+    /// Show the workers that are connected
+    Workers(Where),
+    /// Show or forget the endpoints that are known
+    Endpoints(EndpointsArgs),
+    /// Check or show the configuration of a broker
+    #[command(subcommand)]
+    Config(ConfigVerb),
+}
+
+/// Options of a broker; each sets the key of the configuration that it names.
+#[derive(Args, Clone, Default)]
+pub(crate) struct BrokerFlags {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where callers come in [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// Where workers come in [default: 127.0.0.1:4372]
+    #[arg(long, value_name = "ADDR")]
+    workers: Option<String>,
+    /// Where people and Prometheus come in [default: 127.0.0.1:4380]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// What brokers share [default: standalone]
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+    /// Folder of state [default: ./hera-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// File of the cluster key [default: cluster.key in the data dir]
+    #[arg(long, value_name = "FILE")]
+    cluster_key: Option<String>,
+    /// Host under which workers reach this broker
+    #[arg(long, value_name = "HOST")]
+    advertise: Option<String>,
+    /// Certificate of the listeners for callers and workers (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+}
+
+impl BrokerFlags {
+    /// The flags that were given, as the last layer of the configuration.
+    pub(crate) fn into_flags(self) -> Vec<Flag> {
+        let flags = [
+            ("http.listen", "--http", self.http),
+            ("workers.listen", "--workers", self.workers),
+            ("admin.listen", "--admin", self.admin),
+            ("registry.url", "--registry", self.registry),
+            ("broker.data_dir", "--data-dir", self.data_dir),
+            ("cluster.key_file", "--cluster-key", self.cluster_key),
+            ("broker.advertise", "--advertise", self.advertise),
+            ("tls.cert", "--tls-cert", self.tls_cert),
+            ("tls.key", "--tls-key", self.tls_key),
+        ];
+        flags.into_iter().filter_map(|(key, name, value)| Some(Flag { key, name, value: value? })).collect()
+    }
+}
+
+/// Where a verb acts: a running broker, or the files of a standalone one.
+#[derive(Args, Clone, Default)]
+pub(crate) struct Where {
+    /// Admin address of a running broker [default: 127.0.0.1:4380]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<String>,
+    /// Data dir of a standalone broker: alone, its files are used, running or not; with --admin, it holds the admin token
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// File of the admin token [default: admin.token in the data dir]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+    /// File of the cluster key, when it is not the data dir's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cluster_key: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TokenVerb {
+    /// Make a token; it is printed once, alone on stdout
+    Create(CreateToken),
+    /// Show all tokens, without their secrets
+    List(Where),
+    /// Refuse a token from now on
+    Revoke(Named),
+    /// Replace a token by one with the same rights; the old one ends at once
+    Rotate(Named),
+}
+
+#[derive(Args)]
+pub(crate) struct CreateToken {
+    /// Name, unique among tokens
+    #[arg(long, value_name = "NAME", required_unless_present = "anonymous")]
+    pub(crate) name: Option<String>,
+    /// Make the record for calls without a token instead
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) anonymous: bool,
+    /// What it may call, as 'GET /0/**'; may be given again; without it: nothing
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) allow: Vec<String>,
+    /// How often, as 100/s or 10/m
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<String>,
+    /// How long, as 30d, 12h, 15m or 90s
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// A label that workers see, as team=ads; may be given again
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) at: Where,
+}
+
+/// A token or key by its name or id.
+#[derive(Args)]
+pub(crate) struct Named {
+    /// Name or id
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) at: Where,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Make the worker key of a service; it is printed once, alone on stdout
+    Create(CreateKey),
+    /// Show all worker keys, without their secrets
+    List(Where),
+    /// Change what a service may do; its key stays
+    Update(UpdateKey),
+    /// Refuse a worker key from now on
+    Revoke(Named),
+    /// Replace a worker key by one with the same rights; the old one ends at once
+    Rotate(Named),
+}
+
+#[derive(Args)]
+pub(crate) struct CreateKey {
+    /// The service, unique among keys
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) name: String,
+    /// Where its endpoints may lie, as '/0/metrics-api/**'; may be given again; without it: nowhere
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) serve: Vec<String>,
+    /// What its workers may call, as 'GET /0/**'; may be given again; without it: nothing
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) call: Vec<String>,
+    /// Allow its prefixes to overlap those of other services
+    #[arg(long)]
+    pub(crate) share: bool,
+    #[command(flatten)]
+    pub(crate) at: Where,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub(crate) struct UpdateKey {
+    /// Name or id
+    #[arg(value_name = "SERVICE|ID")]
+    pub(crate) name: String,
+    /// Replaces all its prefixes; may be given again
+    #[arg(long, value_name = "PREFIX", group = "change")]
+    pub(crate) serve: Vec<String>,
+    /// Takes all its prefixes away
+    #[arg(long, conflicts_with = "serve", group = "change")]
+    pub(crate) serve_nothing: bool,
+    /// Replaces all its scopes; may be given again
+    #[arg(long, value_name = "SCOPE", group = "change")]
+    pub(crate) call: Vec<String>,
+    /// Takes all its scopes away
+    #[arg(long, conflicts_with = "call", group = "change")]
+    pub(crate) call_nothing: bool,
+    /// Allow its prefixes to overlap those of other services
+    #[arg(long, group = "change")]
+    pub(crate) share: bool,
+    /// Refuse new prefixes that overlap those of other services
+    #[arg(long, conflicts_with = "share", group = "change")]
+    pub(crate) no_share: bool,
+    #[command(flatten)]
+    pub(crate) at: Where,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct EndpointsArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<EndpointsVerb>,
+    #[command(flatten)]
+    pub(crate) at: Where,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum EndpointsVerb {
+    /// Forget an endpoint, as 'GET /0/x'; calls to it are 404 until a worker declares it again
+    Forget(Forget),
+}
+
+#[derive(Args)]
+pub(crate) struct Forget {
+    /// As `hera endpoints` shows it
+    #[arg(value_name = "ENDPOINT")]
+    pub(crate) endpoint: String,
+    #[command(flatten)]
+    pub(crate) at: Where,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Say whether a broker would start with this configuration
+    Check(BrokerFlags),
+    /// Print the configuration that a broker would start with, as TOML
+    Show(ShowConfig),
+}
+
+#[derive(Args)]
+pub(crate) struct ShowConfig {
+    /// Say beside each value where it comes from
+    #[arg(long)]
+    pub(crate) origin: bool,
+    #[command(flatten)]
+    pub(crate) flags: BrokerFlags,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is KEY=VALUE, as team=ads")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
