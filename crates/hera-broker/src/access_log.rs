@@ -18,9 +18,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc;
 
 /// A buffer is handed over when it has this many bytes, and at each tick of its core.
-const HAND_OVER: usize = 32 * 1024;
+pub const HAND_OVER: usize = 32 * 1024;
 /// Buffers that wait for the writer: 8 MiB.
-const BUFFERS_MAX: usize = 256;
+pub const BUFFERS_MAX: usize = 256;
 /// What a line shows at most of a text that a caller chose.
 const SHOWN_BYTES_MAX: usize = 256;
 
@@ -68,12 +68,17 @@ impl LogBuffer {
     }
 }
 
+/// The way to the writer, and its thread.
+pub type Writer = (mpsc::SyncSender<Vec<u8>>, std::thread::JoinHandle<()>);
+
 /// Starts the writer; `None` when no log is wanted. It ends when every core's buffer is gone.
-pub fn start(log: &AccessLog) -> io::Result<Option<(mpsc::SyncSender<Vec<u8>>, std::thread::JoinHandle<()>)>> {
+pub fn start(log: &AccessLog) -> io::Result<Option<Writer>> {
     let mut out: Box<dyn Write + Send> = match log {
         AccessLog::Off => return Ok(None),
         AccessLog::Stderr => Box::new(io::stderr()),
-        AccessLog::File(path) => Box::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?),
+        AccessLog::File(path) => {
+            Box::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)
+        }
     };
     let (sender, receiver) = mpsc::sync_channel::<Vec<u8>>(BUFFERS_MAX);
     let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {

@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-const CONNECTIONS_MAX: usize = 64;
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Connections of operators and scrapers at once.
+pub const CONNECTIONS_MAX: usize = 64;
+/// Largest body of a verb.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// A request and its answer, and the wait for the next one.
 const TIME: Duration = Duration::from_secs(10);
 
@@ -63,7 +65,11 @@ async fn serve(parts: &Parts, mut stream: TcpStream) -> Option<()> {
         };
         let mut out = format!("HTTP/1.1 {} {}\r\n", reply.status, reason(reply.status)).into_bytes();
         let length = reply.body.len().to_string();
-        let fixed = [("Date", clock::http_date()), ("Content-Type", reply.content_type.to_owned()), ("Content-Length", length)];
+        let fixed = [
+            ("Date", clock::http_date()),
+            ("Content-Type", reply.content_type.to_owned()),
+            ("Content-Length", length),
+        ];
         for (name, value) in fixed.into_iter().chain(reply.headers) {
             out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
@@ -79,10 +85,18 @@ async fn serve(parts: &Parts, mut stream: TcpStream) -> Option<()> {
 }
 
 /// The next request, or the answer to one that cannot be read; `None` when the connection ended.
-async fn read(stream: &mut TcpStream, input: &mut BytesMut) -> Option<Result<(AdminRequest, bool), AdminReply>> {
+async fn read(
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> Option<Result<(AdminRequest, bool), AdminReply>> {
     let refuse = |status, detail: &str| {
         let body = serde_json::json!({"code": "bad_request", "detail": detail}).to_string();
-        Some(Err(AdminReply { status, content_type: "application/json", headers: Vec::new(), body: body.into() }))
+        Some(Err(AdminReply {
+            status,
+            content_type: "application/json",
+            headers: Vec::new(),
+            body: body.into(),
+        }))
     };
     let incoming = loop {
         match Incoming::take(input) {

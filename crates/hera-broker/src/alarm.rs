@@ -36,7 +36,8 @@ impl Alarms {
 
     /// A new alarm, not set.
     pub fn alarm(self: &Rc<Alarms>) -> Alarm {
-        let state = Rc::new(State { at_ms: Cell::new(OFF), rung: Cell::new(false), waker: RefCell::default() });
+        let state =
+            Rc::new(State { at_ms: Cell::new(OFF), rung: Cell::new(false), waker: RefCell::default() });
         let key = self.set.borrow_mut().insert(state.clone());
         Alarm { alarms: self.clone(), key, state }
     }

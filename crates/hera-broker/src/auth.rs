@@ -26,7 +26,12 @@ pub struct Identity {
 /// Finds the caller. Unknown, expired, malformed and missing are one answer, the same for every path.
 pub fn identify(core: &Rc<Core>, incoming: &Incoming) -> Result<Identity, Refusal> {
     let given = credentials(incoming)?;
-    let unauthorized = || Refusal::new(Code::Unauthorized, "a valid token is needed: send it as Hera-Token, or as Authorization: Bearer");
+    let unauthorized = || {
+        Refusal::new(
+            Code::Unauthorized,
+            "a valid token is needed: send it as Hera-Token, or as Authorization: Bearer",
+        )
+    };
     let (text, used_authorization) = match given {
         Given::Header(text) => (text, false),
         Given::Bearer(text) => (text, true),
@@ -39,9 +44,15 @@ pub fn identify(core: &Rc<Core>, incoming: &Incoming) -> Result<Identity, Refusa
     let known = core.access().tokens.get(&digest).cloned();
     let known = known.or_else(|| {
         // Made a moment ago by another process, perhaps: the files are asked before the caller is refused.
-        core.shared.registry.refresh(&core.shared).then(|| core.access().tokens.get(&digest).cloned()).flatten()
+        core.shared
+            .registry
+            .refresh(&core.shared)
+            .then(|| core.access().tokens.get(&digest).cloned())
+            .flatten()
     });
-    let caller = known.filter(|caller| !caller.record.is_expired(crate::clock::unix_now())).ok_or_else(unauthorized)?;
+    let caller = known
+        .filter(|caller| !caller.record.is_expired(crate::clock::unix_now()))
+        .ok_or_else(unauthorized)?;
     Ok(Identity { caller, used_authorization })
 }
 
@@ -66,7 +77,10 @@ pub fn within_rate(core: &Core, caller: &Caller, now: Instant) -> Result<(), Ref
     let Some(rate) = &caller.record.rate else { return Ok(()) };
     let now_ns = now.saturating_duration_since(core.shared.start).as_nanos() as u64;
     caller.usage.take(rate, now_ns).map_err(|seconds| {
-        let mut refusal = Refusal::new(Code::RateLimited, format!("token {} is over its rate of {rate}", caller.record.name));
+        let mut refusal = Refusal::new(
+            Code::RateLimited,
+            format!("token {} is over its rate of {rate}", caller.record.name),
+        );
         refusal.retry_after = Some(seconds);
         refusal
     })
@@ -114,9 +128,10 @@ fn credentials(incoming: &Incoming) -> Result<Given<'_>, Refusal> {
     }
     let bearer = authorization.and_then(hera_bearer);
     match (header, bearer) {
-        (Some(_), Some(_)) => {
-            Err(Refusal::new(Code::AmbiguousCredentials, "Hera-Token beside Authorization: Bearer hera_…: send one"))
-        }
+        (Some(_), Some(_)) => Err(Refusal::new(
+            Code::AmbiguousCredentials,
+            "Hera-Token beside Authorization: Bearer hera_…: send one",
+        )),
         (Some(text), None) => Ok(Given::Header(text)),
         (None, Some(text)) => Ok(Given::Bearer(text)),
         (None, None) => Ok(Given::Nothing),

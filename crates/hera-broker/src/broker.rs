@@ -41,7 +41,9 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {option} {address}: {source}; choose another with --{option} or stop what holds it")]
+    #[error(
+        "cannot listen on {option} {address}: {source}; choose another with --{option} or stop what holds it"
+    )]
     Listen {
         /// The flag that sets it.
         option: &'static str,
@@ -266,7 +268,10 @@ async fn control(started: &Started) {
 }
 
 /// Takes each route's median of the last second's calls: a worker's first estimate, and the measure of what a failure costs.
-fn take_medians(shared: &Shared, before: &mut std::collections::HashMap<String, crate::metrics::RouteTotals>) {
+fn take_medians(
+    shared: &Shared,
+    before: &mut std::collections::HashMap<String, crate::metrics::RouteTotals>,
+) {
     let table = shared.table.load();
     before.retain(|label, _| table.all.iter().any(|route| route.label == *label));
     for route in &table.all {
@@ -296,7 +301,11 @@ fn listen(option: &'static str, address: SocketAddr) -> Result<StdListener, Star
 /// One listener for each core on one port.
 ///
 /// SO_REUSEPORT would also let a second broker of the same user share the port in silence, so the port is taken alone first.
-fn listen_shared(option: &'static str, address: SocketAddr, cores: usize) -> Result<Vec<StdListener>, StartError> {
+fn listen_shared(
+    option: &'static str,
+    address: SocketAddr,
+    cores: usize,
+) -> Result<Vec<StdListener>, StartError> {
     let fail = |source| StartError::Listen { option, address, source };
     let probe = socket(address, false).map_err(fail)?;
     let address = probe.local_addr().map_err(fail)?;

@@ -130,8 +130,6 @@ pub struct ClusterConfig {
 /// Limits of calls.
 #[derive(Clone, Debug)]
 pub struct CallsConfig {
-    /// Time of a call whose endpoint declared none, 1 ms to 300 s. Default 15 s.
-    pub timeout: Duration,
     /// Calls at once; over it 503 `overloaded`. Default 20,000.
     pub in_flight_max: usize,
     /// Calls at once with one token; over it 429. Default 5,000, a quarter of all.

@@ -223,7 +223,8 @@ impl Core {
 
     /// Whether nothing is left: no call to answer, no session to take leave of.
     pub fn is_quiet(&self) -> bool {
-        self.shared.calls_in_flight.load(std::sync::atomic::Ordering::Relaxed) == 0 && self.sessions.borrow().is_empty()
+        self.shared.calls_in_flight.load(std::sync::atomic::Ordering::Relaxed) == 0
+            && self.sessions.borrow().is_empty()
     }
 
     /// Whether connections are to close.

@@ -28,9 +28,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// How long a call waits when every worker is full.
-const QUEUE_TIME: Duration = Duration::from_millis(500);
+pub const QUEUE_TIME: Duration = Duration::from_millis(500);
 /// Calls of one route that wait so.
-const QUEUE_CALLS_MAX: usize = 1000;
+pub const QUEUE_CALLS_MAX: usize = 1000;
 /// A waiting call looks again at least so often: a worker may also get room by being less busy.
 const QUEUE_LOOK: Duration = Duration::from_millis(20);
 /// A first estimate where nothing is known.
@@ -126,7 +126,11 @@ pub fn route(core: &Core, method: &str, path: &str) -> Result<(Arc<Route>, Param
 /// Sends the call to a worker and waits for the head of its answer.
 ///
 /// `upload` is left running in `call` when the body still goes on after the answer came.
-pub async fn dispatch(call: &mut Call, body: Attachment, rest: Option<BodyReader>) -> Result<Dispatched, Unanswered> {
+pub async fn dispatch(
+    call: &mut Call,
+    body: Attachment,
+    rest: Option<BodyReader>,
+) -> Result<Dispatched, Unanswered> {
     let (core, connection) = (call.core.clone(), call.connection.clone());
     let mut rest = rest;
     let streamed = rest.is_some();
@@ -152,7 +156,9 @@ pub async fn dispatch(call: &mut Call, body: Attachment, rest: Option<BodyReader
         call.worker = Some(flight.worker.clone());
 
         let Some(id) = flight.worker.ids.issue() else {
-            return Err(Refusal::new(Code::InternalError, "the ids of a connection are used up").not_started().into());
+            return Err(Refusal::new(Code::InternalError, "the ids of a connection are used up")
+                .not_started()
+                .into());
         };
         let sent = Instant::now();
         let session = flight.worker.session;
@@ -263,9 +269,11 @@ async fn pick_or_wait(
         }
         let connection = call.connection.clone();
         let gone = poll_fn(|cx| {
-            connection.deadline.poll(cx).map(|()| Some(Code::PastDeadline)).map_or_else_pending(|| {
-                connection.poll_gone(cx).map(|()| None)
-            })
+            connection
+                .deadline
+                .poll(cx)
+                .map(|()| Some(Code::PastDeadline))
+                .map_or_else_pending(|| connection.poll_gone(cx).map(|()| None))
         });
         tokio::select! {
             biased;
@@ -329,7 +337,9 @@ fn pick(
         let (worker, declared) = (&target.worker, &target.accepted.declared);
         let calls = worker.in_flight.load(Ordering::Relaxed);
         // A body of unknown length goes to those that take the most; it is held to their limit as it comes.
-        let fits = announced.map_or(declared.body_bytes_max == route.body_bytes_max, |bytes| bytes <= declared.body_bytes_max);
+        let fits = announced.map_or(declared.body_bytes_max == route.body_bytes_max, |bytes| {
+            bytes <= declared.body_bytes_max
+        });
         let takes = worker.takes_calls()
             && declared.concurrency.is_none_or(|most| target.lane.in_flight.load(Ordering::Relaxed) < most)
             && fits
@@ -377,7 +387,9 @@ fn submit(
     let head_max = target.worker.limits.head_bytes_max;
     let bytes = body.len();
     let call = &*call;
-    let encode = |out: &mut BytesMut| put_head(out, head_max, bytes, |out| write_call(call, target, params, id, more, out));
+    let encode = |out: &mut BytesMut| {
+        put_head(out, head_max, bytes, |out| write_call(call, target, params, id, more, out))
+    };
 
     let fits = match core.session(session) {
         Some(local) => local.submit(&core, id, to, body, encode),
@@ -433,7 +445,10 @@ fn write_call(
         headers: HeadersOut(&headers),
         request_id: &call.request_id,
         caller: CallerOut {
-            token: record.as_ref().filter(|record| record.digest.is_some()).map(|record| record.name.as_str()),
+            token: record
+                .as_ref()
+                .filter(|record| record.digest.is_some())
+                .map(|record| record.name.as_str()),
             labels: record.as_ref().map_or(&empty, |record| &record.labels),
             ip: &call.caller_ip,
         },
@@ -447,7 +462,9 @@ fn write_call(
 /// W3C trace context, if it is well-formed: `00-<32 hex>-<16 hex>-<2 hex>`, neither id all zeros.
 fn trace(incoming: &Incoming) -> Option<TraceOut<'_>> {
     let text = std::str::from_utf8(incoming.header("traceparent")?).ok()?;
-    let hex = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
     let parts: SmallVec<[&str; 4]> = text.split('-').collect();
     let [version, trace, span, flags] = parts[..] else { return None };
     let fits = version == "00"

@@ -81,7 +81,9 @@ impl Phase {
         let joined = Duration::from_millis(shared.roster.joined_ms());
         match self.name() {
             PhaseName::Draining => Readiness::Draining,
-            PhaseName::Serving if age >= YOUTH_MAX || age.saturating_sub(joined) >= CALM && age >= CALM => Readiness::Ready,
+            PhaseName::Serving if age >= YOUTH_MAX || age.saturating_sub(joined) >= CALM && age >= CALM => {
+                Readiness::Ready
+            }
             PhaseName::Serving => Readiness::Young,
         }
     }

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 /// Upper bounds of the latency buckets, in microseconds.
 const BOUNDS_US: [u64; 15] = [
-    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
-    60_000_000,
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    10_000_000, 60_000_000,
 ];
 const BUCKETS: usize = BOUNDS_US.len() + 1;
 /// Status classes: the caller left, 2xx, 3xx, 4xx, 5xx.
@@ -244,10 +244,16 @@ impl Collector for Scrape {
         let table = shared.table.load();
         let routes = by_label(&table.all);
 
-        let mut calls = encoder.encode_descriptor("calls", "Calls by route, service and status class", None, MetricType::Counter)?;
+        let mut calls = encoder.encode_descriptor(
+            "calls",
+            "Calls by route, service and status class",
+            None,
+            MetricType::Counter,
+        )?;
         for (labels, totals) in &routes {
             for (code, count) in CLASSES.iter().zip(totals.classes) {
-                let labels = ClassLabels { route: labels.route.clone(), service: labels.service.clone(), code };
+                let labels =
+                    ClassLabels { route: labels.route.clone(), service: labels.service.clone(), code };
                 counter(calls.encode_family(&labels)?, count)?;
             }
         }
@@ -261,11 +267,23 @@ impl Collector for Scrape {
             let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
             let buckets: Vec<(f64, u64)> = bounds.zip(totals.buckets).collect();
             let calls = totals.buckets.iter().sum();
-            took.encode_family(labels)?.encode_histogram::<NoLabels>(totals.sum_us as f64 / 1e6, calls, &buckets, None)?;
+            took.encode_family(labels)?.encode_histogram::<NoLabels>(
+                totals.sum_us as f64 / 1e6,
+                calls,
+                &buckets,
+                None,
+            )?;
         }
 
-        let sum = |of: fn(&BrokerCounters) -> &Count| shared.counters.iter().map(|block| of(block).get()).sum::<u64>();
-        let mut refused = encoder.encode_descriptor("refusals", "Errors that the broker made, by code", None, MetricType::Counter)?;
+        let sum = |of: fn(&BrokerCounters) -> &Count| {
+            shared.counters.iter().map(|block| of(block).get()).sum::<u64>()
+        };
+        let mut refused = encoder.encode_descriptor(
+            "refusals",
+            "Errors that the broker made, by code",
+            None,
+            MetricType::Counter,
+        )?;
         for code in Code::ALL.iter().filter(|code| code.status().is_some()) {
             let count = shared.counters.iter().map(|block| block.refused[*code as usize].get()).sum();
             counter(refused.encode_family(&CodeLabel { code: code.to_string() })?, count)?;
@@ -276,9 +294,13 @@ impl Collector for Scrape {
             ("refused_heads", "Request heads refused before they were calls", |c| &c.refused_heads),
             ("handshakes_refused", "Workers refused in their handshake", |c| &c.handshakes_refused),
             ("worker_bad_messages", "Messages of workers that are none", |c| &c.bad_messages),
-            ("worker_late_replies", "Answers to ids that were answered, cancelled or timed out", |c| &c.late_replies),
+            ("worker_late_replies", "Answers to ids that were answered, cancelled or timed out", |c| {
+                &c.late_replies
+            }),
             ("worker_unknown_replies", "Answers to ids that were never issued", |c| &c.unknown_replies),
-            ("access_log_lines_dropped", "Access-log lines that nobody read fast enough", |c| &c.log_lines_dropped),
+            ("access_log_lines_dropped", "Access-log lines that nobody read fast enough", |c| {
+                &c.log_lines_dropped
+            }),
         ];
         for (name, help, reading) in counts {
             let value = sum(reading);
@@ -286,9 +308,21 @@ impl Collector for Scrape {
         }
 
         let gauges = [
-            ("calls_in_flight", "Calls accepted and not answered yet", shared.calls_in_flight.load(Ordering::Relaxed)),
-            ("http_connections", "Open connections of callers", shared.http_connections.load(Ordering::Relaxed)),
-            ("body_bytes", "Bytes of request bodies that are held", shared.body_bytes.load(Ordering::Relaxed)),
+            (
+                "calls_in_flight",
+                "Calls accepted and not answered yet",
+                shared.calls_in_flight.load(Ordering::Relaxed),
+            ),
+            (
+                "http_connections",
+                "Open connections of callers",
+                shared.http_connections.load(Ordering::Relaxed),
+            ),
+            (
+                "body_bytes",
+                "Bytes of request bodies that are held",
+                shared.body_bytes.load(Ordering::Relaxed),
+            ),
             ("endpoints", "Endpoints known, served or not", table.all.len()),
         ];
         for (name, help, value) in gauges {
@@ -298,7 +332,12 @@ impl Collector for Scrape {
         for (worker, _) in shared.roster.workers() {
             *by_service.entry(worker.service.clone()).or_default() += 1;
         }
-        let mut workers = encoder.encode_descriptor("workers_connected", "Connected workers by service", None, MetricType::Gauge)?;
+        let mut workers = encoder.encode_descriptor(
+            "workers_connected",
+            "Connected workers by service",
+            None,
+            MetricType::Gauge,
+        )?;
         for (service, count) in by_service.into_iter().take(SERIES_OF_THE_BROKER / 2) {
             workers.encode_family(&ServiceLabel { service })?.encode_gauge(&count)?;
         }

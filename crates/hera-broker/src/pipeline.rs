@@ -11,10 +11,9 @@ use crate::http::response::{self, Sent, Timing};
 use crate::rescue::{self, Refusal};
 use crate::worker::roster::{Route, Worker};
 use crate::{access_log, auth, metrics, request_id};
-use hera_protocol::limits::{ATTACHMENT_BYTES_MAX, TIMEOUT_MS_MAX};
+use hera_protocol::limits::{ATTACHMENT_BYTES_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
 use hera_protocol::message::stream::Body;
 use hera_protocol::{Attachment, Code};
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -99,7 +98,7 @@ impl Call {
         Call {
             request_id: given.unwrap_or_else(|| request_id::fresh(&core)),
             begun,
-            deadline: begun + core.shared.config.calls.timeout,
+            deadline: begun + Duration::from_millis(TIMEOUT_MS_DEFAULT),
             path: String::new(),
             caller: None,
             caller_ip: caller_ip(&connection, &incoming, trusted),
@@ -142,7 +141,9 @@ impl Call {
     fn asked_timeout(&self) -> Result<Option<Duration>, Refusal> {
         let mut values = self.incoming.header_all("hera-timeout");
         let Some(value) = values.next() else { return Ok(None) };
-        let bad = || Refusal::new(Code::BadTimeout, "Hera-Timeout must be one number with ms or s, from 1ms to 300s");
+        let bad = || {
+            Refusal::new(Code::BadTimeout, "Hera-Timeout must be one number with ms or s, from 1ms to 300s")
+        };
         if values.next().is_some() {
             return Err(bad());
         }
@@ -152,7 +153,8 @@ impl Call {
             None => (text.strip_suffix('s').ok_or_else(bad)?, 1000),
         };
         let number = crate::http::request::plain_number(digits.as_bytes()).ok_or_else(bad)?;
-        let millis = number.checked_mul(unit).filter(|ms| (1..=TIMEOUT_MS_MAX).contains(ms)).ok_or_else(bad)?;
+        let millis =
+            number.checked_mul(unit).filter(|ms| (1..=TIMEOUT_MS_MAX).contains(ms)).ok_or_else(bad)?;
         Ok(Some(Duration::from_millis(millis)))
     }
 
@@ -182,10 +184,7 @@ impl Call {
     }
 
     /// Reads the body whole where it fits an attachment; else its beginning, and the rest goes on in chunks.
-    async fn read_body(
-        &mut self,
-        route: &Route,
-    ) -> Result<(Attachment, Option<BodyReader>), Unanswered> {
+    async fn read_body(&mut self, route: &Route) -> Result<(Attachment, Option<BodyReader>), Unanswered> {
         let Some(mut reader) = self.rest.take() else { return Ok((Attachment::empty(), None)) };
         self.announced = reader.announced();
         if let Err(refusal) = reader.limit(route.body_bytes_max) {
@@ -200,7 +199,10 @@ impl Call {
         if !route.is_served() {
             // Nobody could take it: no reason to make the caller send it.
             self.rest = Some(reader);
-            let mut refusal = Refusal::new(Code::NoWorker, format!("{} is known, and no worker of it is connected here", route.label));
+            let mut refusal = Refusal::new(
+                Code::NoWorker,
+                format!("{} is known, and no worker of it is connected here", route.label),
+            );
             refusal.as_425 = self.wants_425;
             return Err(refusal.into());
         }
@@ -241,7 +243,14 @@ impl Call {
             // Frameworks that obey these would run another method or path than the one that was judged here.
             Some(b'x') => {
                 (name.starts_with("x-forwarded-") && !self.trusted)
-                    || matches!(name, "x-original-url" | "x-rewrite-url" | "x-http-method-override" | "x-http-method" | "x-method-override")
+                    || matches!(
+                        name,
+                        "x-original-url"
+                            | "x-rewrite-url"
+                            | "x-http-method-override"
+                            | "x-http-method"
+                            | "x-method-override"
+                    )
                     || (name == "x-request-id")
             }
             _ => false,
@@ -285,18 +294,18 @@ impl Call {
         };
         let sent = {
             let mut sending = pin!(response::send(&core, &connection, answer, &about));
-            let cut = RefCell::new(false);
-            let sent = poll_fn(|cx| {
+            poll_fn(|cx| {
                 if let Poll::Ready(Err(_)) = self.poll_upload(cx) {
                     // The caller's body broke off while its answer was on the way.
-                    core.post(crate::mail::Mail::Session(session.0, crate::mail::ToSession::Cancel(session.1)));
-                    *cut.borrow_mut() = true;
+                    core.post(crate::mail::Mail::Session(
+                        session.0,
+                        crate::mail::ToSession::Cancel(session.1),
+                    ));
                     return Poll::Ready(Sent::Gone(0));
                 }
                 sending.as_mut().poll(cx)
             })
-            .await;
-            sent
+            .await
         };
         drop(flight);
         if self.upload.take().is_some() {
@@ -307,8 +316,12 @@ impl Call {
         let done = access_log::Done::answered(status, &sent);
         match sent {
             Sent::Whole { keep, .. } => (self.after(keep).await, done),
-            // No lingering: the caller must see that the answer is not whole.
-            Sent::Cut(_) | Sent::Gone(_) => (Next::Gone, done),
+            Sent::Cut(_) => {
+                // A reset, since an HTTP/1.0 caller would take an orderly close for the end of the body.
+                self.connection.reset_on_close();
+                (Next::Gone, done)
+            }
+            Sent::Gone(_) => (Next::Gone, done),
         }
     }
 
@@ -425,7 +438,10 @@ impl Held {
         let held = core.shared.body_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let taken = Held(core.clone(), bytes);
         if held as u64 > core.shared.config.http.body_memory_bytes_max {
-            return Err(Refusal::new(Code::Overloaded, "this broker holds http.body_memory_bytes_max of bodies"));
+            return Err(Refusal::new(
+                Code::Overloaded,
+                "this broker holds http.body_memory_bytes_max of bodies",
+            ));
         }
         Ok(taken)
     }

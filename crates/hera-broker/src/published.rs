@@ -39,6 +39,10 @@ impl<T> Published<T> {
 
 /// One core's copy of the pointer.
 #[derive(Debug)]
+#[allow(
+    clippy::redundant_allocation,
+    reason = "the Rc is what is counted, on this core alone; the Arc's count is shared"
+)]
 pub struct Reader<T> {
     generation: Cell<u64>,
     // `Rc` around the `Arc`: handing it out counts on this core alone and touches no shared line.

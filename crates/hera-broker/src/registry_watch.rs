@@ -65,7 +65,10 @@ impl RegistryWatch {
     /// Has the catalogue's news written.
     pub fn remember(&self, service: &str, news: Vec<KnownEndpoint>) {
         if self.news.try_send((service.to_owned(), news)).is_err() {
-            tracing::warn!(service, "the catalogue is not written just now; it will be with the next declaration");
+            tracing::warn!(
+                service,
+                "the catalogue is not written just now; it will be with the next declaration"
+            );
         }
     }
 

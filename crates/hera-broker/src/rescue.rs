@@ -43,8 +43,15 @@ impl Refusal {
             allow: None,
             as_425: false,
             asks_for_token: code == Code::Unauthorized,
-            retry_after: matches!(code, Code::NoWorker | Code::WorkersBusy | Code::Overloaded | Code::RegistryUnavailable | Code::RateLimited)
-                .then_some(1),
+            retry_after: matches!(
+                code,
+                Code::NoWorker
+                    | Code::WorkersBusy
+                    | Code::Overloaded
+                    | Code::RegistryUnavailable
+                    | Code::RateLimited
+            )
+            .then_some(1),
         }
     }
 
@@ -90,7 +97,12 @@ pub struct About<'a> {
 }
 
 /// Writes the answer for `refusal`; gives the bytes of its body.
-pub async fn send(core: &Core, connection: &Connection, refusal: &Refusal, about: &About<'_>) -> Result<usize, ()> {
+pub async fn send(
+    core: &Core,
+    connection: &Connection,
+    refusal: &Refusal,
+    about: &About<'_>,
+) -> Result<usize, ()> {
     let status = refusal.status();
     let shown = refusal.code.status().unwrap_or(500);
     let problem = Problem {
@@ -158,7 +170,9 @@ pub fn keeps_connections(core: &Core) -> bool {
 fn proxy_status(code: Code) -> String {
     let error = match code {
         Code::NotFound | Code::MethodNotAllowed | Code::NoWorker => "destination_unavailable",
-        Code::WorkersBusy | Code::Overloaded | Code::RateLimited | Code::Busy | Code::Draining => "connection_limit_reached",
+        Code::WorkersBusy | Code::Overloaded | Code::RateLimited | Code::Busy | Code::Draining => {
+            "connection_limit_reached"
+        }
         Code::WorkerLost | Code::DrainTimeout => "connection_terminated",
         Code::BadReply => "http_protocol_error",
         Code::DeadlineExceeded | Code::PastDeadline => "http_response_timeout",

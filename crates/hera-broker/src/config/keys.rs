@@ -62,11 +62,7 @@ impl Default for Draft {
             tls: None,
             registry: RegistryConfig { url: RegistryUrl::Standalone },
             cluster: ClusterConfig { key_file: None },
-            calls: CallsConfig {
-                timeout: Duration::from_secs(15),
-                in_flight_max: 20_000,
-                in_flight_per_token_max: 5_000,
-            },
+            calls: CallsConfig { in_flight_max: 20_000, in_flight_per_token_max: 5_000 },
             drain: DrainConfig { timeout: Duration::from_secs(30) },
             log: LogConfig { access: AccessLog::Stderr, level: Level::Info },
             origins: BTreeMap::new(),
@@ -198,11 +194,6 @@ pub(super) const KEYS: &[Key] = &[
         name: "cluster.key_file",
         set: |draft, value| assign(&mut draft.config.cluster.key_file, value::path(value).map(Some)),
         show: |config| config.cluster.key_file.as_deref().and_then(quoted_path),
-    },
-    Key {
-        name: "calls.timeout",
-        set: |draft, value| assign(&mut draft.config.calls.timeout, value::duration(value, MS..=S * 300)),
-        show: |config| quoted(&Time(config.calls.timeout).to_string()),
     },
     Key {
         name: "calls.in_flight_max",

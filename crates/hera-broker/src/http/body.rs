@@ -10,7 +10,7 @@ use std::rc::Rc;
 /// Longest line of a chunk's size: 16 digits would be 2^64, and extensions are refused.
 const SIZE_LINE_MAX: usize = 10;
 /// Trailers that are dropped, in bytes; more is refused.
-const TRAILER_BYTES_MAX: usize = 8 * 1024;
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Chunks smaller than this are joined: a body of one-byte chunks must not cost a buffer for each.
 const JOIN_BELOW: usize = 1024;
 
@@ -81,7 +81,12 @@ impl BodyReader {
     /// The next piece, at most `most` bytes, `None` at the end.
     ///
     /// Unless `eager`, waits for as much as the read buffer holds: fewer, larger pieces. A stall of 10 s is 408.
-    pub async fn piece(&mut self, connection: &Rc<Connection>, most: usize, eager: bool) -> Result<Option<Bytes>, Fault> {
+    pub async fn piece(
+        &mut self,
+        connection: &Rc<Connection>,
+        most: usize,
+        eager: bool,
+    ) -> Result<Option<Bytes>, Fault> {
         if self.continue_owed {
             self.continue_owed = false;
             connection.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", &[]).await?;
@@ -115,7 +120,11 @@ impl BodyReader {
                 }
                 State::Size => {
                     let Some(line) = memchr::memchr(b'\n', input) else {
-                        return if input.len() > SIZE_LINE_MAX { Err(bad("chunk size is too long")) } else { self.flush(eager) };
+                        return if input.len() > SIZE_LINE_MAX {
+                            Err(bad("chunk size is too long"))
+                        } else {
+                            self.flush(eager)
+                        };
                     };
                     let size = chunk_size(&input[..line])?;
                     if self.seen + self.joined.len() as u64 + size > self.limit {
@@ -161,7 +170,9 @@ impl BodyReader {
                             self.flush(eager)
                         };
                     };
-                    let text = input[..line].strip_suffix(b"\r").ok_or_else(|| bad("trailer does not end in CR LF"))?;
+                    let text = input[..line]
+                        .strip_suffix(b"\r")
+                        .ok_or_else(|| bad("trailer does not end in CR LF"))?;
                     if text.is_empty() {
                         input.advance(line + 1);
                         self.state = State::Done;
@@ -192,7 +203,10 @@ impl BodyReader {
 fn chunk_size(line: &[u8]) -> Result<u64, Fault> {
     let digits = line.strip_suffix(b"\r").ok_or_else(|| bad("chunk size does not end in CR LF"))?;
     let fits = (1..=8).contains(&digits.len()) && digits.iter().all(u8::is_ascii_hexdigit);
-    let text = std::str::from_utf8(digits).ok().filter(|_| fits).ok_or_else(|| bad("chunk size is not plain hex"))?;
+    let text = std::str::from_utf8(digits)
+        .ok()
+        .filter(|_| fits)
+        .ok_or_else(|| bad("chunk size is not plain hex"))?;
     u64::from_str_radix(text, 16).map_err(|_| bad("chunk size is not plain hex"))
 }
 
@@ -247,7 +261,11 @@ mod tests {
         for step in [1, 2, 3, 7, 100, 5000] {
             for most in [1, 5, 4096] {
                 let (body, rest) = read(Framing::Chunked, chunked.as_bytes(), step, most).unwrap();
-                assert_eq!((body, rest), (whole.clone().into_bytes(), b"NEXT".to_vec()), "step {step} most {most}");
+                assert_eq!(
+                    (body, rest),
+                    (whole.clone().into_bytes(), b"NEXT".to_vec()),
+                    "step {step} most {most}"
+                );
                 let (body, rest) = read(Framing::Length(5), b"helloNEXT", step, most).unwrap();
                 assert_eq!((&body[..], &rest[..]), (&b"hello"[..], &b"NEXT"[..]));
             }

@@ -20,17 +20,17 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 
 /// From the first byte of a head to its last.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+pub const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Between two requests. HAProxy gives up after 20 s, so the race for a closing connection is ours to win.
-const IDLE_TIME: Duration = Duration::from_secs(60);
+pub const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Without a byte of a body that is being sent to us.
-const BODY_STALL: Duration = Duration::from_secs(10);
+pub const BODY_STALL: Duration = Duration::from_secs(10);
 /// Without a byte of an answer being taken.
-const WRITE_STALL: Duration = Duration::from_secs(30);
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Bytes of a body that nobody wants which are read to keep the connection.
-const UNREAD_BODY_MAX: u64 = 64 * 1024;
+pub const UNREAD_BODY_MAX: u64 = 64 * 1024;
 /// Requests sent ahead while one is served are kept up to here; then reading pauses.
-const AHEAD_BYTES_MAX: usize = 64 * 1024;
+pub const AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Room for a body; it counts as full, and its bytes are taken as a piece, when an eighth is left.
 pub const BODY_BUFFER: usize = 64 * 1024;
 const HEAD_BUFFER: usize = 4 * 1024;
@@ -285,6 +285,13 @@ impl Connection {
                 Ok(Some(_)) if body.seen() - start <= UNREAD_BODY_MAX => {}
                 _ => return false,
             }
+        }
+    }
+
+    /// Makes the close of this connection a reset: what was sent is not whole.
+    pub fn reset_on_close(&self) {
+        if let Stream::Tcp(stream) = &*self.stream.borrow() {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 

@@ -65,10 +65,16 @@ impl Incoming {
             parsed.headers.iter().map(|h| (place(h.name.as_bytes()), place(h.value))).collect();
 
         if whole > HEAD_BYTES_MAX {
-            return Err(Refusal::new(Code::HeadTooLarge, format!("head of {whole} bytes exceeds the limit of {HEAD_BYTES_MAX}")));
+            return Err(Refusal::new(
+                Code::HeadTooLarge,
+                format!("head of {whole} bytes exceeds the limit of {HEAD_BYTES_MAX}"),
+            ));
         }
         if target.len() > TARGET_BYTES_MAX {
-            return Err(Refusal::new(Code::UriTooLong, format!("target of {} bytes exceeds the limit of {TARGET_BYTES_MAX}", target.len())));
+            return Err(Refusal::new(
+                Code::UriTooLong,
+                format!("target of {} bytes exceeds the limit of {TARGET_BYTES_MAX}", target.len()),
+            ));
         }
         check_line_ends(&input[..whole])?;
 
@@ -115,24 +121,33 @@ impl Incoming {
     /// Headers in order, names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.headers.iter().map(|(name, value)| {
-            (self.text(usize::from(name.start)..usize::from(name.end)), &self.head[usize::from(value.start)..usize::from(value.end)])
+            (
+                self.text(usize::from(name.start)..usize::from(name.end)),
+                &self.head[usize::from(value.start)..usize::from(value.end)],
+            )
         })
     }
 
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers().find(|(other, _)| *other == name).map(|(_, value)| value)
+        self.header_all(name).next()
     }
 
     /// All values of a header.
-    pub fn header_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers().filter(move |(other, _)| *other == name).map(|(_, value)| value)
+    pub fn header_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let bytes = |place: &Range<u16>| &self.head[usize::from(place.start)..usize::from(place.end)];
+        self.headers
+            .iter()
+            .filter(move |(other, _)| bytes(other) == name.as_bytes())
+            .map(move |(_, value)| bytes(value))
     }
 
     /// Whether a header ends here: hop-by-hop by RFC 9110 section 7.6.1, or named by `Connection`.
     pub fn is_hop_by_hop(&self, name: &str) -> bool {
-        matches!(name, "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect")
-            || name.starts_with("proxy-")
+        matches!(
+            name,
+            "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect"
+        ) || name.starts_with("proxy-")
             || self.named_hop_by_hop.iter().any(|named| named == name)
     }
 
@@ -143,14 +158,16 @@ impl Incoming {
 
     fn judge(&mut self) -> Result<(), Refusal> {
         let bad = |detail: &'static str| Refusal::new(Code::BadRequest, detail);
+        let refuse_if = |wrong: bool, detail: &'static str| if wrong { Err(bad(detail)) } else { Ok(()) };
         let (mut length, mut chunked, mut host) = (None, false, None);
         let (mut expects, mut close, mut named) = (false, self.wants_close, SmallVec::new());
         for (name, value) in self.headers() {
             match name {
                 "content-length" => {
-                    if length.replace(plain_number(value).ok_or_else(|| bad("Content-Length is not a plain number"))?).is_some() {
-                        return Err(bad("Content-Length stands twice"));
-                    }
+                    let given =
+                        plain_number(value).ok_or_else(|| bad("Content-Length is not a plain number"))?;
+                    let before = length.replace(given);
+                    refuse_if(before.is_some(), "Content-Length stands twice")?;
                 }
                 "transfer-encoding" => {
                     if chunked {
@@ -165,9 +182,8 @@ impl Incoming {
                     chunked = true;
                 }
                 "host" => {
-                    if host.replace(value).is_some() {
-                        return Err(bad("Host stands twice"));
-                    }
+                    let before = host.replace(value);
+                    refuse_if(before.is_some(), "Host stands twice")?;
                 }
                 "expect" => {
                     if !value.eq_ignore_ascii_case(b"100-continue") {
@@ -241,10 +257,14 @@ impl Incoming {
 fn too_large(input: &[u8]) -> Option<Refusal> {
     let line = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     if line > TARGET_BYTES_MAX + 64 {
-        return Some(Refusal::new(Code::UriTooLong, format!("request line exceeds the limit of {TARGET_BYTES_MAX} bytes")));
+        return Some(Refusal::new(
+            Code::UriTooLong,
+            format!("request line exceeds the limit of {TARGET_BYTES_MAX} bytes"),
+        ));
     }
-    (input.len() > HEAD_BYTES_MAX)
-        .then(|| Refusal::new(Code::HeadTooLarge, format!("head exceeds the limit of {HEAD_BYTES_MAX} bytes")))
+    (input.len() > HEAD_BYTES_MAX).then(|| {
+        Refusal::new(Code::HeadTooLarge, format!("head exceeds the limit of {HEAD_BYTES_MAX} bytes"))
+    })
 }
 
 fn explain(input: &[u8], error: httparse::Error) -> Refusal {

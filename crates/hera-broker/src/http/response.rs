@@ -190,7 +190,13 @@ pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, abou
     send_stream(core, connection, head, answer, about).await
 }
 
-async fn send_whole(core: &Core, connection: &Connection, mut head: Head, body: Vec<Bytes>, about: &About<'_>) -> Sent {
+async fn send_whole(
+    core: &Core,
+    connection: &Connection,
+    mut head: Head,
+    body: Vec<Bytes>,
+    about: &About<'_>,
+) -> Sent {
     let bytes: u64 = body.iter().map(|piece| piece.len() as u64).sum();
     head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
     head.length(bytes);
@@ -221,7 +227,13 @@ enum StreamFraming {
     Close,
 }
 
-async fn send_stream(core: &Rc<Core>, connection: &Connection, mut head: Head, answer: Answer, about: &About<'_>) -> Sent {
+async fn send_stream(
+    core: &Rc<Core>,
+    connection: &Connection,
+    mut head: Head,
+    answer: Answer,
+    about: &About<'_>,
+) -> Sent {
     let framing = match (answer.content_length, about.minor) {
         (Some(length), _) => StreamFraming::Length(length),
         (None, 0) => StreamFraming::Close,
@@ -325,8 +337,13 @@ fn wrap(core: &Core, answer: &Answer, about: &About<'_>, attempts: u32) -> Resul
         worker: millis(about.timing.worker),
         bus: millis(about.timing.bus()),
     };
-    let meta =
-        Meta { request_id: about.request_id, broker: &core.shared.id, worker: about.worker, took_ms, attempts };
+    let meta = Meta {
+        request_id: about.request_id,
+        broker: &core.shared.id,
+        worker: about.worker,
+        took_ms,
+        attempts,
+    };
     serde_json::to_vec(&Wrapped { data, meta }).map(Bytes::from).map_err(|_| ())
 }
 
@@ -334,7 +351,8 @@ fn wrap(core: &Core, answer: &Answer, about: &About<'_>, attempts: u32) -> Resul
 fn without_content_type(out: &mut Vec<u8>, lines: &[u8]) {
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        let changes = [&b"content-type"[..], b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest"];
+        let changes =
+            [&b"content-type"[..], b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest"];
         if !changes.iter().any(|changed| name.eq_ignore_ascii_case(changed)) {
             out.extend_from_slice(line);
         }
@@ -396,9 +414,11 @@ pub fn reason(status: u16) -> &'static str {
         507 => "Insufficient Storage",
         508 => "Loop Detected",
         511 => "Network Authentication Required",
-        200..=299 => "Success",
-        300..=399 => "Redirection",
-        400..=499 => "Client Error",
-        _ => "Server Error",
+        other => match other / 100 {
+            2 => "Success",
+            3 => "Redirection",
+            4 => "Client Error",
+            _ => "Server Error",
+        },
     }
 }

@@ -69,7 +69,8 @@ async fn refuse_at_the_door(stream: std::net::TcpStream, reason: &str) {
 async fn greet(core: Rc<Core>, stream: TcpStream, peer: IpAddr, place: Place) {
     let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
     let certificate = core.shared.tls.as_ref().map(|tls| tls.leaf_sha256);
-    let stream = match tokio::time::timeout(limit, crate::tls::accept(core.shared.tls.as_ref(), stream)).await {
+    let stream = match tokio::time::timeout(limit, crate::tls::accept(core.shared.tls.as_ref(), stream)).await
+    {
         Ok(Ok(stream)) => stream,
         _ => return tracing::debug!(%peer, "a worker's TLS handshake failed"),
     };
@@ -127,8 +128,9 @@ async fn handshake(
     };
     let hello = next_frame(stream, decoder).await?;
     let nonce = hera_protocol::key::hex(&hera_registry::secret::random::<32>());
-    let handshake = BrokerHandshake::hello(&side, &hello.head, &nonce)
-        .map_err(|refused| End::Refused(Some(HELLO_ID).filter(|_| refused.code == Code::UnsupportedVersion), refused))?;
+    let handshake = BrokerHandshake::hello(&side, &hello.head, &nonce).map_err(|refused| {
+        End::Refused(Some(HELLO_ID).filter(|_| refused.code == Code::UnsupportedVersion), refused)
+    })?;
     let mut out = Vec::with_capacity(8 + handshake.answer.len() + 64);
     out.extend_from_slice(&((4 + handshake.answer.len() + 64) as u32).to_be_bytes());
     out.extend_from_slice(&(handshake.answer.len() as u32).to_be_bytes());

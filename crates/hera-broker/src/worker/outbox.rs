@@ -35,7 +35,11 @@ impl Outbox {
     /// Appends a small frame, or the head of one whose attachment is added next; `write` encodes into the given buffer.
     ///
     /// Gives what `write` gives, and the position of the frame's last byte once `attachment` is counted.
-    pub fn push<T>(&mut self, attachment: Attachment, write: impl FnOnce(&mut BytesMut) -> Option<T>) -> Option<(T, u64)> {
+    pub fn push<T>(
+        &mut self,
+        attachment: Attachment,
+        write: impl FnOnce(&mut BytesMut) -> Option<T>,
+    ) -> Option<(T, u64)> {
         let before = self.tail.len();
         let given = write(&mut self.tail)?;
         self.queued += (self.tail.len() - before + attachment.len()) as u64;

@@ -280,7 +280,11 @@ impl Roster {
     }
 
     /// Drops endpoints that nobody served for 7 days; the served ones count as seen now. Gives what has to be written, by service.
-    pub fn expire(&self, now_unix: u64, table: &Published<RoutingTable>) -> Vec<(String, Vec<KnownEndpoint>)> {
+    pub fn expire(
+        &self,
+        now_unix: u64,
+        table: &Published<RoutingTable>,
+    ) -> Vec<(String, Vec<KnownEndpoint>)> {
         let mut inner = self.lock();
         let news = inner
             .served()

@@ -37,9 +37,9 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 /// Bytes that may wait for a worker that does not read; more makes it busy.
-const OUTBOX_BYTES_MAX: u64 = 8 * 1024 * 1024;
+pub const OUTBOX_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// A worker that takes nothing for so long, while something waits, is cut.
-const WRITE_STALL: Duration = Duration::from_secs(10);
+pub const WRITE_STALL: Duration = Duration::from_secs(10);
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(10);
 
 /// A fault that ends the session; the worker is told `code` and `reason`, the log too.
@@ -232,12 +232,20 @@ impl Session {
         match message::read(&frame.head) {
             Ok(Message::Response { id, outcome }) => self.response(core, id, outcome, frame.attachment, now),
             Ok(Message::Request { id, method, params }) => self.asked(core, id, &method, params, now),
-            Ok(Message::Notification { method, params }) => self.told(core, &method, params, frame.attachment),
+            Ok(Message::Notification { method, params }) => {
+                self.told(core, &method, params, frame.attachment)
+            }
             Err(bad) => self.bad_head(core, bad.code, bad.id, bad.reason),
         }
     }
 
-    fn bad_head(&self, core: &Rc<Core>, code: Code, id: Option<u64>, reason: &'static str) -> Result<(), Fatal> {
+    fn bad_head(
+        &self,
+        core: &Rc<Core>,
+        code: Code,
+        id: Option<u64>,
+        reason: &'static str,
+    ) -> Result<(), Fatal> {
         tracing::warn!(worker = %self.worker.label, code = %code, reason, "bad message from a worker");
         core.counters().bad_messages.add(1);
         self.bad_heads.set(self.bad_heads.get() + 1);
@@ -291,7 +299,9 @@ impl Session {
             }
             (Waiter::Status(asked), Outcome::Result(raw)) => {
                 let ping = now.saturating_duration_since(asked);
-                self.worker.ping_us.store(ping.as_micros().clamp(1, u32::MAX.into()) as u32, Ordering::Relaxed);
+                self.worker
+                    .ping_us
+                    .store(ping.as_micros().clamp(1, u32::MAX.into()) as u32, Ordering::Relaxed);
                 self.last_pong.set(now);
                 self.loaded(core, message::fit(Some(raw)).unwrap_or_default(), now);
             }
@@ -304,7 +314,8 @@ impl Session {
     fn unknown_reply(&self, core: &Rc<Core>, now: Instant) -> Result<(), Fatal> {
         core.counters().unknown_replies.add(1);
         let (count, since) = self.unknown.get();
-        let (count, since) = if now.saturating_duration_since(since) > UNKNOWN_WINDOW { (0, now) } else { (count, since) };
+        let (count, since) =
+            if now.saturating_duration_since(since) > UNKNOWN_WINDOW { (0, now) } else { (count, since) };
         self.unknown.set((count + 1, since));
         if count + 1 >= UNKNOWN_REPLIES_MAX {
             return Err(Fatal::new(Code::InvalidRequest, "100 answers to ids that were never issued"));
@@ -443,7 +454,9 @@ impl Session {
                     return self.bad_head(core, Code::InvalidRequest, None, "chunk without bytes");
                 }
                 let mut waiting = self.waiting.borrow_mut();
-                let Some(Waiter::Call(call)) = waiting.get_mut(id).filter(|w| is_streaming(w)) else { return Ok(()) };
+                let Some(Waiter::Call(call)) = waiting.get_mut(id).filter(|w| is_streaming(w)) else {
+                    return Ok(());
+                };
                 if !call.granted.take(attachment.len() as u64) {
                     return Err(Fatal::new(Code::CreditExceeded, "more chunk bytes than were granted"));
                 }
@@ -516,7 +529,9 @@ impl Session {
             self.last_poll.set(Some(now));
             self.request(method::STATUS, Waiter::Status(now));
         }
-        if now.saturating_duration_since(self.last_pong.get()) >= Duration::from_millis(PONG_MS_MAX) || waiting > 0 {
+        if now.saturating_duration_since(self.last_pong.get()) >= Duration::from_millis(PONG_MS_MAX)
+            || waiting > 0
+        {
             self.judge_health(core, now);
         }
         Ok(())
@@ -533,7 +548,10 @@ impl Session {
                     .iter()
                     .any(|a| !key.serve.iter().any(|prefix| prefix.covers(a.endpoint.pattern())));
                 if outside {
-                    self.close(Fatal::new(Code::EndpointForbidden, "worker key no longer serves its endpoints"));
+                    self.close(Fatal::new(
+                        Code::EndpointForbidden,
+                        "worker key no longer serves its endpoints",
+                    ));
                 }
             }
         }

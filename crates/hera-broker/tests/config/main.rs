@@ -94,7 +94,7 @@ fn nothing_set_gives_the_defaults() {
     assert_eq!(config.workers.listen.to_string(), "127.0.0.1:4372");
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:4380");
     assert_eq!(config.broker.data_dir, Path::new("./hera-data"));
-    assert_eq!(config.calls.timeout, Duration::from_secs(15));
+    assert_eq!(config.drain.timeout, Duration::from_secs(30));
     assert_eq!(config.drain.timeout, Duration::from_secs(30));
     assert_eq!(config.http.body_memory_bytes_max, 268_435_456);
     assert_eq!(config.log.access, AccessLog::Stderr);
