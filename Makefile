@@ -1,0 +1,27 @@
+# One command per habit. `make demo` and `make test` install what a fresh machine lacks, and say so.
+.PHONY: demo test lint bench clean
+
+# The main job on one machine, on real data. ONCE=1 ends after the tour.
+demo:
+	@scripts/ensure.sh curl cc
+	@demo/run.sh
+
+# Everything: lints, unit tests, vectors, both clients, the whole system, the demo.
+test:
+	@scripts/test.sh
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cd clients/node && npm run --silent lint
+
+# CPU per call of the broker beside HAProxy, in one run.
+bench:
+	@scripts/ensure.sh curl wrk haproxy nginx cc
+	cargo build --release --quiet -p hera-cli
+	cargo build --release --quiet -p hera-client --example bench
+	node bench/middle.mjs
+
+clean:
+	cargo clean
+	rm -rf clients/node/dist clients/node/node_modules demo/node/node_modules demo/.run

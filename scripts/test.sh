@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Runs every test of every language, and ends with the counts. Stops at the first part that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+export CARGO_TERM_COLOR=never NO_COLOR=1 RUST_BACKTRACE=1
+
+part() {
+  local name=$1 log="$logs/$1.log" start=$SECONDS
+  shift
+  echo "== $name"
+  if ! "$@" 2>&1 | tee "$log"; then
+    echo "== $name FAILED after $((SECONDS - start)) s: $*"
+    exit 1
+  fi
+  echo "== $name done in $((SECONDS - start)) s"
+}
+
+# Sums up what `cargo test` and node's runner say of themselves.
+counts() {
+  cat "$logs"/*.log | awk '
+    /^test result:/ { passed += $4; failed += $6; skipped += $8 }
+    /^(# |ℹ )pass [0-9]+$/ { passed += $3 }
+    /^(# |ℹ )fail [0-9]+$/ { failed += $3 }
+    /^(# |ℹ )skipped [0-9]+$/ { skipped += $3 }
+    /^demo: [0-9]+ checks passed/ { passed += $2 }
+    END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }'
+}
+
+part tools scripts/ensure.sh curl cc promtool
+part node-build bash -c 'cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build'
+part format cargo fmt --all --check
+part lint cargo clippy --workspace --all-targets --quiet -- -D warnings
+part node-lint bash -c 'cd clients/node && npm run --silent lint'
+part node-test bash -c 'cd clients/node && npm test --silent'
+part build cargo build --workspace --bins --examples --quiet
+part rust-test cargo test --workspace --quiet --no-fail-fast
+part demo env PROFILE=dev ONCE=1 demo/run.sh
+
+counts
