@@ -1,0 +1,195 @@
+/** One call, from its frame to its reply; what a request and a response stand on. */
+import { errorHead, type HeraError, type WireCode } from "./errors.js";
+import { limits } from "./limits.js";
+import { BodyStream, type BodyWire, IncomingBody, OutgoingBody } from "./stream.js";
+
+/** Params of a call (P-32), as far as they were checked. */
+export interface CallParams {
+  method: string;
+  target: string;
+  path: string;
+  query: string | null;
+  headers: [string, string][];
+  request_id: string;
+  caller: Caller;
+  trace?: { traceparent: string; tracestate?: string };
+  timeout_ms: number;
+  more?: boolean;
+}
+
+/** Who calls: the token's name (null: anonymous) and labels, the address; for a remote call the calling service. */
+export interface Caller {
+  token: string | null;
+  labels: Record<string, string>;
+  ip: string;
+  service?: string;
+}
+
+/** What a call needs of the session it came by. */
+export interface CallHost {
+  readonly open: boolean;
+  frame(head: string, attachment?: Buffer | string): void;
+  offer(body: OutgoingBody): void;
+  withdraw(body: OutgoingBody): void;
+  /** The call is over: both of its bodies have ended (P-41). */
+  over(call: Call): void;
+}
+
+export type HeaderList = [name: string, value: string][];
+
+export class Call {
+  readonly id: number;
+  /** As it was declared. */
+  readonly endpoint: string;
+  readonly params: CallParams;
+  /** Monotonic milliseconds. */
+  readonly deadline: number;
+  /** What came of the body so far; all of it once a body that is not streamed was gathered. */
+  attachment: Buffer;
+  readonly input: IncomingBody | undefined;
+  readonly #host: CallHost;
+  #output: OutgoingBody | undefined;
+  #stream: BodyStream | undefined;
+  #abort: AbortController | undefined;
+  #abortReason: HeraError | undefined;
+  #answered = false;
+  #cancelled = false;
+
+  constructor(host: CallHost, id: number, endpoint: string, params: CallParams, attachment: Buffer, arrived: number) {
+    this.#host = host;
+    this.id = id;
+    this.endpoint = endpoint;
+    this.params = params;
+    this.attachment = attachment;
+    this.deadline = arrived + params.timeout_ms;
+    if (params.more === true) this.input = new IncomingBody(this.#wire("call"), () => this.#inputEnded());
+  }
+
+  /** Whether anything may still be sent for it. */
+  get live(): boolean {
+    return !this.#cancelled && this.#host.open;
+  }
+
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  /** Aborts when the caller left, the deadline passed or the connection ended. Made when first asked for. */
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.#abortReason) this.#abort.abort(this.#abortReason);
+    }
+    return this.#abort.signal;
+  }
+
+  /** The body as a stream, whole or as it comes. */
+  get stream(): BodyStream {
+    this.#stream ??= new BodyStream(this.attachment, this.input);
+    return this.#stream;
+  }
+
+  get output(): OutgoingBody | undefined {
+    return this.#output;
+  }
+
+  /** Sends the answer, once; later ones give false and send nothing.
+   *  @param body at most 256 KiB when `more` is false; longer ones are for `more` */
+  reply(status: number, headers: HeaderList, body: Buffer | string | undefined, more: boolean): boolean {
+    if (this.#answered) return false;
+    this.#answered = true;
+    if (!this.live) return true;
+    const head = `{"jsonrpc":"2.0","id":${this.id},"result":{"status":${status},"headers":${JSON.stringify(headers)}`;
+    if (!more) {
+      this.#host.frame(`${head}}}`, body);
+      this.#replied();
+      return true;
+    }
+    const first = body === undefined ? Buffer.alloc(0) : typeof body === "string" ? Buffer.from(body) : body;
+    const most = limits.attachment_bytes_max;
+    this.#output = new OutgoingBody(
+      this.#wire("reply"),
+      () => this.#output && this.#host.offer(this.#output),
+      () => this.#replied(),
+    );
+    this.#host.frame(`${head},"more":true}}`, first.subarray(0, most));
+    if (first.length > most) void this.#output.write(first.subarray(most));
+    return true;
+  }
+
+  /** Answers with an error response, where nothing was answered yet. */
+  fail(code: WireCode, message: string): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    if (this.live) this.#host.frame(errorHead(this.id, code, message));
+    this.#replied();
+  }
+
+  /** The broker wants nothing more of it: the handler is told, both bodies end, nothing is sent (P-36). */
+  cancel(reason: HeraError): void {
+    if (this.#cancelled) return;
+    this.#cancelled = true;
+    this.abort(reason);
+    this.input?.fail(reason);
+    if (this.#output) {
+      this.#host.withdraw(this.#output);
+      this.#output.stop();
+    }
+  }
+
+  /** Tells the handler that nobody waits. */
+  abort(reason: HeraError): void {
+    if (this.#abortReason) return;
+    this.#abortReason = reason;
+    this.#abort?.abort(reason);
+  }
+
+  /** The reader of our reply wants no more of it. */
+  stopOutput(): void {
+    if (!this.#output) return;
+    this.#host.withdraw(this.#output);
+    this.#output.stop();
+  }
+
+  /** The reply is out. A body that nobody took up is refused; one that a handler still reads goes on (P-41). */
+  #replied(): void {
+    if (this.#stream === undefined) this.input?.stop("cancelled");
+    if (!this.input || this.input.ended) this.#host.over(this);
+  }
+
+  #inputEnded(): void {
+    if (this.#answered && (this.#output?.over ?? true)) this.#host.over(this);
+  }
+
+  #wire(body: "call" | "reply"): BodyWire {
+    const fields = `"id":${this.id},"body":"${body}"`;
+    return {
+      notify: (method, more) => {
+        if (this.live) this.#host.frame(`{"jsonrpc":"2.0","method":"${method}","params":{${fields}${more}}}`);
+      },
+      chunk: (attachment) => {
+        if (this.live) this.#host.frame(`{"jsonrpc":"2.0","method":"chunk","params":{${fields}}}`, attachment);
+      },
+    };
+  }
+}
+
+/** Checks the params of a call; gives undefined where they are not such as P-32 asks for. */
+export function readCallParams(params: unknown): CallParams | undefined {
+  if (typeof params !== "object" || params === null) return undefined;
+  const { method, target, path, query, headers, request_id, caller, timeout_ms, more } = params as Record<
+    string,
+    unknown
+  >;
+  const texts = [method, target, path, request_id].every((text) => typeof text === "string");
+  if (!texts || typeof timeout_ms !== "number" || !(timeout_ms >= 0)) return undefined;
+  if (query !== null && query !== undefined && typeof query !== "string") return undefined;
+  if (more !== undefined && typeof more !== "boolean") return undefined;
+  if (headers !== undefined && !(Array.isArray(headers) && headers.every(isPair))) return undefined;
+  if (caller !== undefined && (typeof caller !== "object" || caller === null)) return undefined;
+  return params as CallParams;
+}
+
+function isPair(pair: unknown): boolean {
+  return Array.isArray(pair) && typeof pair[0] === "string" && typeof pair[1] === "string";
+}

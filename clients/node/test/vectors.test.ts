@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { HeraError, localCodes, wireCodes } from "../src/errors.js";
+import { encodeFrame, FrameReader, handshakeLimits, sessionLimits } from "../src/frame.js";
+import { judgeAnswer, prove, publicOf, verifies } from "../src/handshake.js";
+import { parseKey } from "../src/key.js";
+import { Layer } from "../src/layer.js";
+import { limits } from "../src/limits.js";
+import { readMessage } from "../src/message.js";
+import { canonical, canonicalBytes } from "../src/path.js";
+import { type Params, parseEndpoint, shape } from "../src/pattern.js";
+import type { Json } from "./fake-broker.js";
+
+const spec = new URL("../../../../spec/", import.meta.url);
+
+function cases(file: string): Json[] {
+  return JSON.parse(readFileSync(new URL(`vectors/${file}.json`, spec), "utf8")).cases;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+describe("frames", () => {
+  for (const { name, bytes, state, frames, error, decode_only } of cases("frames")) {
+    const input = Buffer.from(bytes, "hex");
+    const frameLimits = state === "handshake" ? handshakeLimits : sessionLimits;
+    const wanted = (frames ?? []).map(({ head, attachment }: Json) => [head, attachment]);
+
+    for (const step of [input.length || 1, 1, 7]) {
+      test(`${name}, ${step} bytes at a time`, () => {
+        const reader = new FrameReader(frameLimits);
+        const got: string[][] = [];
+        let fault: string | undefined;
+
+        for (let at = 0; at < input.length && !fault; at += step) {
+          const part = Buffer.from(input.subarray(at, at + step));
+          fault = reader.push(part, (head, attachment) => got.push([head.toString(), hex(attachment)]) > 0);
+        }
+
+        assert.equal(fault, error);
+        if (frames) assert.deepEqual(got, wanted);
+      });
+    }
+    if (frames && !decode_only) {
+      test(`${name}, encoded`, () => {
+        const encoded = frames.map((frame: Json) => encodeFrame(frame.head, Buffer.from(frame.attachment, "hex")));
+        assert.equal(hex(Buffer.concat(encoded)), bytes);
+      });
+    }
+  }
+});
+
+describe("messages", () => {
+  for (const { name, head, head_hex, kind, id, method, params, result, error } of cases("messages")) {
+    test(name, () => {
+      const message: Json = readMessage(head_hex ? Buffer.from(head_hex, "hex") : Buffer.from(head));
+
+      if (kind === undefined) {
+        assert.equal(message.kind, "bad");
+        assert.equal(message.code, error);
+        if (id !== undefined) assert.equal(message.id ?? null, id);
+        return;
+      }
+      assert.equal(message.kind, kind);
+      if (kind === "request") assert.equal(message.id, id);
+      // An id that we never send (`"1"`, `1.0`) is one that matches nothing.
+      if (kind === "response") assert.equal(message.id, typeof id === "number" || id === null ? id : undefined);
+      if (method !== undefined) assert.equal(message.method, method);
+      if (params !== undefined) assert.deepEqual(message.params, params);
+      if (result !== undefined) assert.deepEqual(message.result, result);
+      if (error !== undefined) assert.deepEqual(message.error, error);
+    });
+  }
+});
+
+describe("keys", () => {
+  for (const { name, key, id, seed, cluster, error } of cases("keys")) {
+    test(name, () => {
+      if (error !== undefined) {
+        assert.throws(
+          () => parseKey(key),
+          (thrown) => thrown instanceof HeraError && thrown.code === "bad_key",
+        );
+        return;
+      }
+      const parsed = parseKey(key);
+      assert.deepEqual([parsed.id, hex(parsed.seed), hex(parsed.cluster)], [id, seed, cluster]);
+    });
+  }
+});
+
+describe("paths", () => {
+  for (const { name, path, path_hex, canonical: wanted, error } of cases("paths")) {
+    test(name, () => {
+      const form = path_hex !== undefined ? canonicalBytes(Buffer.from(path_hex, "hex")) : canonical(path);
+
+      if (error !== undefined) assert.ok("error" in form, `accepted as ${JSON.stringify(form)}`);
+      else assert.deepEqual(form, { path: wanted });
+      if ("path" in form) assert.deepEqual(canonical(form.path), form);
+    });
+  }
+});
+
+describe("patterns", () => {
+  for (const { name, endpoint, method, shape: wanted, names, error } of cases("patterns")) {
+    test(name, () => {
+      if (error !== undefined) {
+        assert.throws(
+          () => parseEndpoint(endpoint),
+          (thrown) => (thrown as HeraError).code === "bad_endpoint",
+        );
+        return;
+      }
+      const parsed = parseEndpoint(endpoint);
+      assert.equal(parsed.method, method);
+      assert.ok([`${method} ${shape(parsed.segments)}`, shape(parsed.segments)].includes(wanted));
+      assert.deepEqual(
+        parsed.segments.flatMap((segment) => (segment.kind === "static" ? [] : [segment.name])),
+        names,
+      );
+    });
+  }
+});
+
+// The broker's table chooses; a client's layers have only to take every call that a broker sends, and no other path.
+describe("routes", () => {
+  for (const { name, endpoints, requests } of cases("routes")) {
+    test(name, () => {
+      const layers = endpoints.map((text: string) => {
+        const { method, segments } = parseEndpoint(text);
+        return { text, layer: new Layer(method, segments, [() => {}]) };
+      });
+
+      for (const { method, path, route, params } of requests) {
+        const form = canonical(path);
+        if ("error" in form) continue;
+        const parts = form.path === "/" ? [] : form.path.slice(1).split("/");
+        const matched = layers
+          .map(({ text, layer }: Json) => {
+            const found: Params = Object.create(null);
+            return { text, found, takes: layer.takes(method) && layer.match(form.path, parts, found) >= 0 };
+          })
+          .filter(({ takes }: Json) => takes);
+
+        if (!route) {
+          assert.deepEqual(
+            matched.map(({ text }: Json) => text),
+            [],
+            `${method} ${path}`,
+          );
+          continue;
+        }
+        const own = matched.find(({ text }: Json) => text === route);
+        assert.ok(own, `${method} ${path} is not taken by ${route}`);
+        assert.deepEqual({ ...own.found }, params ?? {}, `${method} ${path}`);
+      }
+    });
+  }
+});
+
+describe("handshake", () => {
+  for (const vector of cases("handshake")) {
+    test(vector.name, () => handshakeCase(vector));
+  }
+});
+
+function handshakeCase(vector: Json): void {
+  const { worker_key, hello, answer, certificate_sha256, broker_proof, worker_proof, by, error } = vector;
+  const certificate = certificate_sha256 ? Buffer.from(certificate_sha256, "hex") : null;
+  const key = parseKey(worker_key);
+  // A broker's judgement of a hello is not ours; what we send fits by construction.
+  if (answer === undefined) return assert.equal(by, "broker");
+
+  const judged = judgeAnswer(
+    key,
+    Buffer.from(hello),
+    Buffer.from(answer),
+    Buffer.from(broker_proof, "hex"),
+    certificate,
+  );
+
+  if (by === "worker") return assert.equal((judged as HeraError).code, error);
+  assert.ok(!(judged instanceof HeraError), String(judged));
+  assert.equal(hex(judged.said), vector.transcript);
+  const proof = Buffer.from(worker_proof, "hex");
+  if (error === undefined) assert.equal(hex(prove(key.seed, "worker", judged.said)), worker_proof);
+  assert.equal(verifies(publicOf(key.seed), "worker", judged.said, proof), error === undefined);
+}
+
+test("codes are those of the specification", () => {
+  const rows = readFileSync(new URL("errors.md", spec), "utf8").matchAll(/^\| ([a-z_]+) \| (-\d+) \|/gm);
+  assert.deepEqual(
+    Object.fromEntries(Object.entries(wireCodes).sort()),
+    Object.fromEntries([...rows].map(([, name, number]) => [name, Number(number)]).sort()),
+  );
+});
+
+test("local codes are those of the README", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const rows = readme.slice(readme.indexOf("## Errors")).matchAll(/^\| ([a-z_]+) +\| (.+?) +\|$/gm);
+  const table = [...rows].map(([, name, meaning]) => [name, meaning]).filter(([name]) => name !== "code");
+  assert.deepEqual(Object.fromEntries(table), { ...localCodes });
+});
+
+test("limits are those of the specification", () => {
+  const text = readFileSync(new URL("limits.md", spec), "utf8");
+  for (const [name, value] of Object.entries(limits)) {
+    assert.match(text, new RegExp(`^\\| ${name} \\| ${value} \\|`, "m"));
+  }
+});
