@@ -415,7 +415,7 @@ fn write_call(
     params: &Params,
     id: u64,
     more: bool,
-    out: message::HeadWriter<'_, '_>,
+    out: message::HeadWriter<'_>,
 ) -> serde_json::Result<()> {
     let incoming = &call.incoming;
     let wanted = target.accepted.declared.headers.as_deref();
@@ -487,6 +487,14 @@ async fn upload(
 ) -> (BodyReader, Result<(), Fault>) {
     let exchange: &Exchange = &connection.exchange;
     loop {
+        match body.at_end(&connection).await {
+            Ok(false) => {}
+            Ok(true) => {
+                core.post(Mail::Session(session, ToSession::End(id)));
+                return (body, Ok(()));
+            }
+            Err(fault) => return (body, Err(fault)),
+        }
         let Some(credit) = poll_fn(|cx| exchange.poll_credit(cx)).await else {
             // The worker wants no more of it.
             return (body, Ok(()));

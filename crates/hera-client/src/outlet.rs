@@ -71,7 +71,7 @@ impl Outlet {
     pub(crate) fn frame(
         &self,
         attachment: Bytes,
-        head: impl FnOnce(HeadWriter<'_, '_>) -> serde_json::Result<()>,
+        head: impl FnOnce(HeadWriter<'_>) -> serde_json::Result<()>,
     ) -> bool {
         let mut state = lock(&self.state);
         if state.closed {
@@ -84,7 +84,7 @@ impl Outlet {
     }
 
     /// Queues the reader's answer to a control request, which counts against [`Outlet::room`].
-    pub(crate) fn answer(&self, head: impl FnOnce(HeadWriter<'_, '_>) -> serde_json::Result<()>) {
+    pub(crate) fn answer(&self, head: impl FnOnce(HeadWriter<'_>) -> serde_json::Result<()>) {
         let mut state = lock(&self.state);
         if state.closed {
             return;
@@ -210,7 +210,7 @@ impl Frames {
         &mut self,
         head_max: usize,
         attachment: Bytes,
-        head: impl FnOnce(HeadWriter<'_, '_>) -> serde_json::Result<()>,
+        head: impl FnOnce(HeadWriter<'_>) -> serde_json::Result<()>,
     ) -> bool {
         let before = self.tail.len();
         if put_head(&mut self.tail, head_max, attachment.len(), head).is_none() {

@@ -14,6 +14,7 @@ use crate::limits::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
+use std::cell::RefCell;
 
 /// Size of the buffer that a connection reads into.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -252,27 +253,35 @@ impl Decoder {
     }
 }
 
+thread_local! {
+    /// JSON is written in dozens of small steps. A `Vec` takes each for the price of a store, where a `BytesMut` looks at its sharing first; one copy then
+    /// carries the head over. It keeps the size of the largest head, 256 KiB at most.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Appends the lengths and the head of a frame to `out`; the attachment's bytes follow by whoever writes them.
 ///
-/// `write` writes the head's JSON. Gives the bytes of the head, or `None` (and leaves `out` as it was) when it is over `head_max`.
+/// `write` writes the head's JSON, and must not write another head meanwhile. Gives the bytes of the head, or `None` (and leaves `out` as it was) when
+/// it is over `head_max`.
 pub fn put_head(
     out: &mut BytesMut,
     head_max: usize,
     attachment: usize,
-    write: impl FnOnce(&mut bytes::buf::Writer<&mut BytesMut>) -> serde_json::Result<()>,
+    write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
 ) -> Option<usize> {
-    let start = out.len();
-    out.put_u64(0);
-    let written = write(&mut (&mut *out).writer()).is_ok();
-    let head = out.len() - start - LENGTHS;
-    if !written || head > head_max {
-        out.truncate(start);
-        return None;
-    }
-    let length = (4 + head + attachment) as u32;
-    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
-    out[start + 4..start + LENGTHS].copy_from_slice(&(head as u32).to_be_bytes());
-    Some(head)
+    SCRATCH.with_borrow_mut(|head| {
+        head.clear();
+        write(head).ok()?;
+        if head.len() > head_max {
+            return None;
+        }
+        let length = 4 + head.len() + attachment;
+        out.reserve(LENGTHS + head.len());
+        out.put_u32(length as u32);
+        out.put_u32(head.len() as u32);
+        out.extend_from_slice(head);
+        Some(head.len())
+    })
 }
 
 #[cfg(test)]

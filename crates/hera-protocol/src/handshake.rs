@@ -192,11 +192,10 @@ pub fn refusal(raw: &serde_json::value::RawValue) -> Refused {
 }
 
 /// Writes a head outside a frame: the handshake signs its exact bytes.
-fn write(head: impl FnOnce(message::HeadWriter<'_, '_>) -> serde_json::Result<()>) -> Result<Bytes, Refused> {
-    use bytes::{BufMut, BytesMut};
-    let mut out = BytesMut::new();
-    head(&mut (&mut out).writer()).map_err(|_| refuse(Code::InternalError, "head cannot be written"))?;
-    Ok(out.freeze())
+fn write(head: impl FnOnce(message::HeadWriter<'_>) -> serde_json::Result<()>) -> Result<Bytes, Refused> {
+    let mut out = Vec::new();
+    head(&mut out).map_err(|_| refuse(Code::InternalError, "head cannot be written"))?;
+    Ok(out.into())
 }
 
 #[cfg(test)]

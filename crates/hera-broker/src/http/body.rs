@@ -102,6 +102,24 @@ impl BodyReader {
         }
     }
 
+    /// Whether no byte of the body is left to come. Reads on where only the framing can tell, and takes none of the body's bytes.
+    ///
+    /// Asked before credit is waited for: the end of a body needs none, and a worker that granted the exact length grants no more.
+    pub async fn at_end(&mut self, connection: &Rc<Connection>) -> Result<bool, Fault> {
+        loop {
+            // Bytes that wait to be joined are still to come; a caller that waits to be asked has sent nothing.
+            if self.continue_owed || !self.joined.is_empty() {
+                return Ok(false);
+            }
+            self.take(&mut connection.input(), 0, true)?;
+            match self.state {
+                State::Done => return Ok(true),
+                State::Length(_) | State::Chunk(_) => return Ok(false),
+                State::Size | State::ChunkEnd | State::Trailer(_) => connection.fill_body().await?,
+            }
+        }
+    }
+
     /// What can be had without reading more.
     fn take(&mut self, input: &mut BytesMut, most: usize, eager: bool) -> Result<Option<Bytes>, Fault> {
         loop {

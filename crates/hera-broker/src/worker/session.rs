@@ -208,7 +208,7 @@ impl Session {
         self.push(|out| message::write_notification(out, method, params));
     }
 
-    fn push(&self, write: impl FnOnce(message::HeadWriter<'_, '_>) -> serde_json::Result<()>) {
+    fn push(&self, write: impl FnOnce(message::HeadWriter<'_>) -> serde_json::Result<()>) {
         self.outbox.borrow_mut().push(Attachment::empty(), |out| put_head(out, usize::MAX, 0, write));
         self.wake();
     }

@@ -73,7 +73,7 @@ struct ErrorData<'a> {
 ///
 /// Codes that do not occur on the wire are written as `internal_error`.
 pub fn write(
-    out: HeadWriter<'_, '_>,
+    out: HeadWriter<'_>,
     id: Option<u64>,
     code: Code,
     message: &str,

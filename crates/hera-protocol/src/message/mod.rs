@@ -11,14 +11,12 @@ pub mod stream;
 use crate::error::Code;
 use crate::id::{ID_MAX, WireId};
 use crate::limits::JSON_DEPTH_MAX;
-use bytes::BytesMut;
-use bytes::buf::Writer;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Where heads are written: the writer that [`crate::frame::put_head`] hands out.
-pub type HeadWriter<'w, 'b> = &'w mut Writer<&'b mut BytesMut>;
+/// Where heads are written: the buffer that [`crate::frame::put_head`] hands out.
+pub type HeadWriter<'w> = &'w mut Vec<u8>;
 
 /// Names of the control methods (P-9); endpoints always contain a space, so the two cannot meet.
 pub mod method {
@@ -243,7 +241,7 @@ struct ResultOut<'a, R> {
 
 /// Writes the head of a request.
 pub fn write_request<P: Serialize>(
-    out: HeadWriter<'_, '_>,
+    out: HeadWriter<'_>,
     id: u64,
     method: &str,
     params: &P,
@@ -253,7 +251,7 @@ pub fn write_request<P: Serialize>(
 
 /// Writes the head of a notification.
 pub fn write_notification<P: Serialize>(
-    out: HeadWriter<'_, '_>,
+    out: HeadWriter<'_>,
     method: &str,
     params: &P,
 ) -> serde_json::Result<()> {
@@ -261,7 +259,7 @@ pub fn write_notification<P: Serialize>(
 }
 
 /// Writes the head of a response with a result.
-pub fn write_result<R: Serialize>(out: HeadWriter<'_, '_>, id: u64, result: &R) -> serde_json::Result<()> {
+pub fn write_result<R: Serialize>(out: HeadWriter<'_>, id: u64, result: &R) -> serde_json::Result<()> {
     serde_json::to_writer(out, &ResultOut { jsonrpc: "2.0", id, result })
 }
 
