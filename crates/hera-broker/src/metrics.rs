@@ -190,13 +190,35 @@ pub fn count(call: &Call, done: &Done) {
     }
 }
 
-/// Renders everything in the OpenMetrics text format, which Prometheus reads.
+/// Renders everything in Prometheus' text format 0.0.4, which every scraper and `promtool` read.
 pub fn render(shared: &Arc<Shared>) -> String {
     let mut registry = Registry::with_prefix("hera");
     registry.register_collector(Box::new(Scrape(shared.clone())));
     let mut text = String::new();
     // Writing into a String cannot fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    classic(&text)
+}
+
+/// OpenMetrics, which the library writes, as the older format: a counter's family is named as its samples are, with `_total`.
+fn classic(open_metrics: &str) -> String {
+    let counters: Vec<&str> = open_metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut text = String::with_capacity(open_metrics.len() + 1024);
+    for line in open_metrics.lines().filter(|line| *line != "# EOF") {
+        let about = ["# TYPE ", "# HELP "].iter().find_map(|kind| Some((kind, line.strip_prefix(*kind)?)));
+        match about.and_then(|(kind, rest)| Some((kind, rest.split_once(' ')?))) {
+            Some((kind, (name, rest))) if counters.contains(&name) => {
+                text.push_str(&format!("{kind}{name}_total {rest}\n"));
+            }
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
     text
 }
 
@@ -264,7 +286,7 @@ impl Collector for Scrape {
             MetricType::Histogram,
         )?;
         for (labels, totals) in &routes {
-            let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+            let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(totals.buckets).collect();
             let calls = totals.buckets.iter().sum();
             took.encode_family(labels)?.encode_histogram::<NoLabels>(
@@ -375,6 +397,15 @@ fn by_label(routes: &[Arc<Route>]) -> Vec<(RouteLabels, RouteTotals)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_are_named_as_their_samples() {
+        let open =
+            "# HELP a Help.\n# TYPE a counter\na_total 1\n# HELP b Help.\n# TYPE b gauge\nb 2\n# EOF\n";
+        let text =
+            "# HELP a_total Help.\n# TYPE a_total counter\na_total 1\n# HELP b Help.\n# TYPE b gauge\nb 2\n";
+        assert_eq!(classic(open), text);
+    }
 
     #[test]
     fn calls_of_all_cores_are_added_up_and_ranked() {

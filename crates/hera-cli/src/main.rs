@@ -27,10 +27,6 @@ use failure::Failure;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-// Every call makes and drops a few small blocks on one core; this allocator's thread-local lists make them cheap.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Wrong usage ends in `parse`, with exit code 2.
     match run(Arguments::parse().verb) {
