@@ -192,7 +192,7 @@ impl AdminParts for Parts {
                     "library": worker.library, "peer": worker.peer, "state": state, "busy": report.busy,
                     "in_flight": worker.in_flight.load(Ordering::Relaxed),
                     "answered": worker.answered.load(Ordering::Relaxed),
-                    "cpu": finite(report.load.cpu), "rss_bytes": finite(report.load.rss_bytes),
+                    "cpu": finite(report.load.cpu), "rss_bytes": finite(report.load.rss_bytes).map(|bytes| bytes as u64),
                     "delay_ms": finite(report.load.delay_ms),
                     "ping_ms": (ping > 0).then_some(f64::from(ping) / 1000.0),
                     "endpoints": endpoints,
@@ -213,7 +213,7 @@ impl AdminParts for Parts {
                 let millis = |share| totals.quantile_us(share) as f64 / 1000.0;
                 serde_json::json!({
                     "endpoint": route.label, "service": route.service, "workers": route.targets.len(),
-                    "timeout_ms": route.timeout_ms, "body_bytes_max": route.body_bytes_max, "idempotent": route.idempotent,
+                    "timeout_ms": route.timeout_ms, "body_bytes_max": route.body_bytes_max, "idempotent": route.may_run_twice(&route.method),
                     "calls": totals.calls(), "p50_ms": millis(0.5), "p99_ms": millis(0.99),
                 })
             })

@@ -44,11 +44,9 @@ pub fn identify(core: &Rc<Core>, incoming: &Incoming) -> Result<Identity, Refusa
     let known = core.access().tokens.get(&digest).cloned();
     let known = known.or_else(|| {
         // Made a moment ago by another process, perhaps: the files are asked before the caller is refused.
-        core.shared
-            .registry
-            .refresh(&core.shared)
-            .then(|| core.access().tokens.get(&digest).cloned())
-            .flatten()
+        // Looked up again whoever read them: the watch may have done so since the first look.
+        core.shared.registry.refresh(&core.shared);
+        core.access().tokens.get(&digest).cloned()
     });
     let caller = known
         .filter(|caller| !caller.record.is_expired(crate::clock::unix_now()))

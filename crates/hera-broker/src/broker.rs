@@ -84,12 +84,10 @@ struct Started {
     threads: Vec<JoinHandle<()>>,
     log: Option<JoinHandle<()>>,
     admin: StdListener,
-    http: SocketAddr,
-    workers: SocketAddr,
     _lock: BrokerLock,
 }
 
-fn start(config: Config) -> Result<Started, StartError> {
+fn start(mut config: Config) -> Result<Started, StartError> {
     let standalone = Standalone::open(&config.broker.data_dir, config.cluster.key_file.as_deref())?;
     let lock = standalone.lock_for_broker()?;
     standalone.admin_token()?;
@@ -108,6 +106,11 @@ fn start(config: Config) -> Result<Started, StartError> {
     let workers = listen("workers", config.workers.listen)?;
     let admin = listen("admin", config.admin.listen)?;
     let log = access_log::start(&config.log.access).map_err(StartError::AccessLog)?;
+
+    // Port 0 asked for any: from here on the configuration says which.
+    config.http.listen = public[0].local_addr()?;
+    config.workers.listen = workers.local_addr()?;
+    config.admin.listen = admin.local_addr()?;
 
     let identity = Signer::from_seed(standalone.cluster_key().identity_seed().expose());
     let (registry, news) = RegistryWatch::new(standalone, snapshot.stamp.clone());
@@ -133,8 +136,6 @@ fn start(config: Config) -> Result<Started, StartError> {
     });
     shared.roster.publish(&shared.table);
 
-    let http = public[0].local_addr()?;
-    let workers_addr = workers.local_addr()?;
     let (writer, log) = log.unzip();
     let mut workers = Some(workers);
     let threads = public
@@ -153,7 +154,7 @@ fn start(config: Config) -> Result<Started, StartError> {
             })
         })
         .collect::<io::Result<Vec<_>>>()?;
-    Ok(Started { shared, news, threads, log, admin, http, workers: workers_addr, _lock: lock })
+    Ok(Started { shared, news, threads, log, admin, _lock: lock })
 }
 
 impl Started {
@@ -287,8 +288,9 @@ fn take_medians(
 }
 
 fn println_ready(started: &Started) -> io::Result<()> {
-    let admin = started.admin.local_addr()?;
-    let (http, workers, id) = (started.http, started.workers, &started.shared.id);
+    let config = &started.shared.config;
+    let (http, workers, admin) = (config.http.listen, config.workers.listen, config.admin.listen);
+    let id = &started.shared.id;
     let mut out = io::stdout().lock();
     writeln!(out, "ready http={http} workers={workers} admin={admin} registry=standalone id={id}")?;
     out.flush()

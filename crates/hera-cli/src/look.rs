@@ -42,10 +42,12 @@ pub(crate) fn endpoints(args: &EndpointsArgs) -> Result<(), Failure> {
                     "endpoint",
                     "service",
                     "workers",
+                    "calls",
+                    "p50_ms",
+                    "p99_ms",
                     "timeout_ms",
                     "body_bytes_max",
                     "idempotent",
-                    "last_seen",
                 ],
             };
             print(&target.list("/v1/endpoints")?, members, args.at.json)

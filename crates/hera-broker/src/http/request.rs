@@ -272,15 +272,25 @@ fn explain(input: &[u8], error: httparse::Error) -> Refusal {
         httparse::Error::TooManyHeaders => {
             Refusal::new(Code::HeadTooLarge, format!("more than {HEADERS_MAX} headers"))
         }
-        httparse::Error::Version if !input.starts_with(b"PRI ") => {
+        httparse::Error::Version if names_a_version(input) => {
             Refusal::new(Code::HttpVersion, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         }
-        httparse::Error::Version => Refusal::new(Code::BadRequest, "HTTP/2 is not spoken here"),
+        httparse::Error::Version if input.starts_with(b"PRI ") => {
+            Refusal::new(Code::BadRequest, "HTTP/2 is not spoken here")
+        }
         httparse::Error::HeaderName => Refusal::new(Code::BadRequest, "a header name is not a token"),
         httparse::Error::HeaderValue => Refusal::new(Code::BadRequest, "a header value has a control byte"),
         httparse::Error::NewLine => Refusal::new(Code::BadRequest, "a line does not end in CR LF"),
         _ => Refusal::new(Code::BadRequest, "the request line is not HTTP/1.1"),
     }
+}
+
+/// Whether the request line has the three parts of one, the last a version: then that is what is wrong with it, and not a space too many.
+fn names_a_version(input: &[u8]) -> bool {
+    let mut parts =
+        input.split(|byte| *byte == b'\n').next().unwrap_or_default().split(|byte| *byte == b' ').skip(2);
+    let version = parts.next().is_some_and(|part| part.starts_with(b"HTTP/"));
+    version && parts.next().is_none() && !input.starts_with(b"PRI ")
 }
 
 /// The parser takes a bare LF for the end of a line, as proxies in front may not: such a head has two readings, and is refused.

@@ -140,7 +140,12 @@ async fn handshake(
     stream.flush().await?;
 
     let proof = next_frame(stream, decoder).await?;
-    let key = core.access().keys.get(&handshake.hello.key).cloned();
+    let known = || core.access().keys.get(&handshake.hello.key).cloned();
+    // Made a moment ago by another process, perhaps: the files are asked before the worker is refused.
+    let key = known().or_else(|| {
+        core.shared.registry.refresh(&core.shared);
+        known()
+    });
     handshake
         .prove(&proof.head, &proof.attachment.to_bytes(), key.as_ref().map(|key| &key.public))
         .map_err(|refused| End::Refused(Some(PROVE_ID), refused))?;
