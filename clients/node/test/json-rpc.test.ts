@@ -2,11 +2,13 @@
  *  of frames and the two steps of the handshake.
  *
  *  With HERA_TEST_BROKER (`hera://host:port`) and HERA_TEST_SECRET it serves a real broker instead of the fake one; then HERA_TEST_HTTP
- *  (`http://host:port`) and HERA_TEST_TOKEN, if set, are used to call it. */
+ *  (`http://host:port`) and HERA_TEST_TOKEN, if set, are used to call it by curl. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { JSONRPCServer } from "json-rpc-2.0";
 import { encodeFrame, FrameReader, sessionLimits } from "../src/frame.js";
 import { judgeAnswer, prove, proveHead } from "../src/handshake.js";
@@ -112,10 +114,10 @@ test("unmodified JSON-RPC server serves calls of a real broker", {
 }, async () => {
   const server = await serve(HERA_TEST_BROKER as string, HERA_TEST_SECRET as string);
   if (HERA_TEST_HTTP) {
-    const headers: Record<string, string> = HERA_TEST_TOKEN ? { "hera-token": HERA_TEST_TOKEN } : {};
-    const answer = await fetch(`${HERA_TEST_HTTP}/0/json-rpc-test/ann`, { headers });
-    assert.equal(answer.status, 200, await answer.clone().text());
-    assert.equal(await answer.text(), "hello ann, true");
+    const token = HERA_TEST_TOKEN ? ["--header", `Hera-Token: ${HERA_TEST_TOKEN}`] : [];
+    const args = ["--silent", "--show-error", "--fail", ...token, `${HERA_TEST_HTTP}/0/json-rpc-test/ann`];
+    const { stdout } = await promisify(execFile)("curl", args);
+    assert.equal(stdout, "hello ann, true");
   }
   server.leave();
 });

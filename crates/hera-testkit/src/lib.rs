@@ -1,0 +1,28 @@
+//! Fixtures for the tests of Hera. Everything blocks and bounds its waits; a test needs no runtime.
+//!
+//! - [`TestBroker`]: the real binary on free ports, with its log; gone when dropped,
+//! - [`RawWorker`]: a wire peer that can do everything right, and everything wrong,
+//! - [`http`] and [`curl`]: a caller that sends literal bytes, and a real one,
+//! - [`Canary`]: a good worker whose endpoint must go on answering, whatever else happens,
+//! - [`wait_until`]: the one way to wait for something that nobody announces.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
+mod binary;
+mod broker;
+mod canary;
+mod curl;
+pub mod http;
+mod log;
+mod raw_worker;
+mod serving;
+mod wait;
+
+pub use binary::{command, hera};
+pub use broker::{BrokerBuilder, TestBroker, Verdict};
+pub use canary::Canary;
+pub use curl::{Curl, curl};
+pub use log::Log;
+pub use raw_worker::{Call, RawWorker, frame_bytes, hello, refusal};
+pub use serving::{Reply, Serving};
+pub use wait::{PATIENCE, wait_at_most, wait_until};

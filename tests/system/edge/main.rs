@@ -1,0 +1,16 @@
+//! The HTTP edge against a real broker, byte by byte and with curl: what callers may send, what they get, and how a broker is started.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
+mod admin;
+mod bodies;
+mod catalogue;
+mod connections;
+mod credentials;
+mod headers;
+mod log_and_metrics;
+mod metadata;
+mod methods;
+mod overload;
+mod stage;
+mod start;
+mod strictness;
