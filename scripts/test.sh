@@ -36,7 +36,10 @@ part lint cargo clippy --workspace --all-targets --quiet -- -D warnings
 part node-lint bash -c 'cd clients/node && npm run --silent lint'
 part node-test bash -c 'cd clients/node && npm test --silent'
 part build cargo build --workspace --bins --examples --quiet
-part rust-test cargo test --workspace --quiet --no-fail-fast
+part rust-test cargo test --workspace --exclude hera-tests --quiet --no-fail-fast
+# These wait for limits most of the time, so more of them than cores go at once.
+part system env RUST_TEST_THREADS=6 cargo test -p hera-tests --lib --bins --test docs --test wire --test edge --test tls --quiet --no-fail-fast
+part delivery cargo test -p hera-tests --test delivery --quiet --no-fail-fast
 part demo env PROFILE=dev ONCE=1 demo/run.sh
 
 counts

@@ -21,6 +21,7 @@ export class LoadMeter {
   #delays: IntervalHistogram | undefined;
   #delayBefore = 0;
   #windowFrom = 0;
+  #fresh = true;
   #cpuFrom = process.cpuUsage();
   #sampledAt = performance.now();
   #share = 0;
@@ -63,6 +64,13 @@ export class LoadMeter {
   /** The greatest delay of the last 2 to 4 s: two windows, so that no poll misses a peak. */
   #delay(): number {
     if (!this.#delays) return 0;
+    if (this.#fresh) {
+      // What delayed the loop before the first broker asked was this process's own start, which says nothing of the calls to come.
+      this.#fresh = false;
+      this.#delays.reset();
+      this.#windowFrom = performance.now();
+      return 0;
+    }
     const current = Math.max(0, this.#delays.max / 1e6 - RESOLUTION_MS);
     const greatest = Math.max(current, this.#delayBefore);
     const now = performance.now();

@@ -188,7 +188,7 @@ pub async fn dispatch(
                     && in_time
                     && !streamed
                     && call.attempts < ATTEMPTS_MAX
-                    && route.state.budget.try_retry(u64::from(now_ms))
+                    && route.state.budget.try_retry(u64::from(now_ms), failure.code == Code::WorkerLost)
                 {
                     core.counters().retries.add(1);
                     exclude = Some(session);
@@ -351,16 +351,20 @@ fn pick(
     Flight::begin(core, &route.targets[at]).map(|flight| (at, flight))
 }
 
-/// What is measured; first the route's median, then the worker's ping, then a guess.
+/// What is measured; first the route's median, then the worker's ping, but at least a guess.
+///
+/// A ping says how far away a worker is, not how fast it answers: taken as it is, the noise of two pings would send a fresh route's first
+/// thousand calls to one of two equal workers.
 fn latency(route: &Route, target: &Target, now_ms: u32) -> f32 {
     let micros = |value: u32| (value > 0).then(|| value as f32 / 1e6);
     let measured = target.lane.latency();
     if !measured.is_unknown() {
         return measured.read(now_ms);
     }
-    micros(route.state.median_us.load(Ordering::Relaxed))
-        .or_else(|| micros(target.worker.ping_us.load(Ordering::Relaxed)))
-        .unwrap_or(LATENCY_GUESS)
+    micros(route.state.median_us.load(Ordering::Relaxed)).unwrap_or_else(|| {
+        let ping = micros(target.worker.ping_us.load(Ordering::Relaxed));
+        ping.unwrap_or_default().max(LATENCY_GUESS)
+    })
 }
 
 /// Notes how long the worker took. One that fails fast must not look idle (design section 6).

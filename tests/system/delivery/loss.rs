@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 in_both_languages! {
     killed_worker_loses_none_of_1000_gets
+    killed_worker_loses_none_of_1000_gets_in_flight_at_once
     killed_worker_loses_posts_as_maybe_and_none_runs_twice
 }
 
@@ -23,6 +24,23 @@ fn killed_worker_loses_none_of_1000_gets(language: Language) {
     all_are_200(&answers);
     assert!(answered_by(&answers, &dying) >= 100);
     assert!(answered_by(&answers, &other) >= 100);
+}
+
+fn killed_worker_loses_none_of_1000_gets_in_flight_at_once(language: Language) {
+    let stage = Stage::alone();
+    let dying = stage.worker(language, "dying");
+    let other = stage.worker(language, "other");
+    let in_flight = |worker| stage.record(worker).and_then(|r| r["in_flight"].as_u64()).unwrap_or(0);
+
+    let load = stage.caller.begin(1000, times(1000, "/hold"));
+    wait_until("all calls to be in flight", || in_flight(&dying) + in_flight(&other) == 1000);
+    let shares = (in_flight(&dying), in_flight(&other));
+    dying.kill();
+    wait_until("the other worker to have them all", || in_flight(&other) == 1000);
+    stage.open_gate();
+
+    all_are_200(&load.finish());
+    assert!(shares.0 >= 200 && shares.1 >= 200, "a fresh route is shared: {shares:?}");
 }
 
 fn killed_worker_loses_posts_as_maybe_and_none_runs_twice(language: Language) {

@@ -1,12 +1,13 @@
 //! A broker with one service, `work`, that may serve `/0/work/**`, and a token that may call it.
 
 use hera_testkit::http::Request;
-use hera_testkit::{TestBroker, wait_until};
+use hera_testkit::{TestBroker, wait_at_most, wait_until};
 use hera_tests::caller::{Answer, Caller};
 use hera_tests::worker_process::{Language, Orders, WorkerProcess};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 /// Front of every path of the workers.
 pub(crate) const PREFIX: &str = "/0/work";
@@ -69,7 +70,8 @@ impl Stage {
 
     /// Waits until the broker has heard of the worker's load and may send it calls: one that began on a full machine is busy for a moment.
     pub(crate) fn wait_serving(&self, worker: &WorkerProcess) {
-        wait_until(&format!("worker {} to serve", worker.name()), || {
+        // Ten processes of Node that start at once take their time on two cores.
+        wait_at_most(Duration::from_secs(30), &format!("worker {} to serve", worker.name()), || {
             assert!(worker.runs(), "worker {} ended before it served", worker.name());
             self.record(worker).is_some_and(|record| record["state"] == "ok" && !record["cpu"].is_null())
         });

@@ -1,8 +1,8 @@
 //! All methods, and the query.
 
 use crate::stage::Stage;
-use hera_testkit::curl;
 use hera_testkit::http::Request;
+use hera_testkit::{Reply, curl};
 use serde_json::json;
 
 #[test]
@@ -53,6 +53,22 @@ fn head_goes_to_get_and_has_its_length_but_no_body() {
     // "HEAD" is one byte longer than "GET", and the mirror shows it.
     assert_eq!(head.header("content-length").unwrap().parse::<usize>().unwrap(), length + 1);
     assert_eq!(caller.response().status, 200);
+}
+
+#[test]
+fn length_that_a_worker_says_of_a_head_is_passed_on() {
+    let stage = Stage::new();
+    let worker = stage.broker.worker("sizes", &["HEAD /sized", "HEAD /open"]);
+    let _worker = worker.serve(|call| match call.params["path"].as_str() {
+        Some("/sized") => Reply::ok("").header("content-length", "1234"),
+        _ => Reply::ok(""),
+    });
+
+    let sized = stage.send(Request::new("HEAD", "/sized")).response_to("HEAD");
+    let open = stage.send(Request::new("HEAD", "/open")).response_to("HEAD");
+
+    assert_eq!((sized.status, sized.header("content-length")), (200, Some("1234")));
+    assert_eq!((open.status, open.header("content-length")), (200, None), "0 would be a claim");
 }
 
 #[test]

@@ -177,6 +177,13 @@ pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, abou
         if bodiless {
             return send_bodiless(core, connection, head, about).await;
         }
+        if about.method == "HEAD" && answer.body.is_empty() {
+            // The length is that of the GET, which the worker alone knows; 0 would be a claim.
+            if let Some(length) = answer.content_length {
+                head.length(length);
+            }
+            return send_bodiless(core, connection, head, about).await;
+        }
         return send_whole(core, connection, head, answer.body.into_pieces().collect(), about).await;
     }
     if bodiless || about.method == "HEAD" {

@@ -235,7 +235,16 @@ impl Session {
             Ok(Message::Notification { method, params }) => {
                 self.told(core, &method, params, frame.attachment)
             }
-            Err(bad) => self.bad_head(core, bad.code, bad.id, bad.reason),
+            Err(bad) => {
+                // The ids of a worker's own requests are unrelated to those of our calls.
+                let waits = bad.id.filter(|_| !bad.is_request);
+                if let Some(Taken::Waiter(Waiter::Call(call))) =
+                    waits.map(|id| self.waiting.borrow_mut().take(id))
+                {
+                    self.tell_failed(core, &call, Code::BadReply, false);
+                }
+                self.bad_head(core, bad.code, bad.id, bad.reason)
+            }
         }
     }
 
@@ -249,9 +258,6 @@ impl Session {
         tracing::warn!(worker = %self.worker.label, code = %code, reason, "bad message from a worker");
         core.counters().bad_messages.add(1);
         self.bad_heads.set(self.bad_heads.get() + 1);
-        if let Some(Taken::Waiter(Waiter::Call(call))) = id.map(|id| self.waiting.borrow_mut().take(id)) {
-            self.tell_failed(core, &call, Code::BadReply, false);
-        }
         if self.bad_heads.get() >= BAD_HEADS_MAX {
             return Err(Fatal::new(code, reason));
         }

@@ -86,8 +86,10 @@ pub enum Outcome<'a> {
 pub struct BadHead {
     /// `parse_error` or `invalid_request`.
     pub code: Code,
-    /// The id it carries, where one can be made out: if a call of ours waits for it, that call fails.
+    /// The id it carries, where one can be made out.
     pub id: Option<u64>,
+    /// It is a request gone wrong: its id is the peer's own. Otherwise a call of ours that waits for the id fails.
+    pub is_request: bool,
     /// For the log and the peer's developer; holds nothing of the head's content.
     pub reason: &'static str,
 }
@@ -127,7 +129,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, st
 ///
 /// Costs one pass; params and results stay raw. Nothing here recurses, so depth and size cost no stack.
 pub fn read(head: &[u8]) -> Result<Message<'_>, BadHead> {
-    let bad = |code, reason| BadHead { code, id: None, reason };
+    let bad = |code, reason| BadHead { code, id: None, is_request: false, reason };
     let text = std::str::from_utf8(head).map_err(|_| bad(Code::ParseError, "head is not UTF-8"))?;
     if nests_too_deep(head) {
         return Err(bad(Code::ParseError, "head nests deeper than 64"));
@@ -146,7 +148,8 @@ pub fn read(head: &[u8]) -> Result<Message<'_>, BadHead> {
         Some(WireId::Number(id)) => Some(id),
         _ => None,
     };
-    let invalid = |reason| BadHead { code: Code::InvalidRequest, id: usable, reason };
+    let is_request = raw.method.is_some() && raw.result.is_none() && raw.error.is_none();
+    let invalid = |reason| BadHead { code: Code::InvalidRequest, id: usable, is_request, reason };
     if raw.jsonrpc.as_deref() != Some("2.0") {
         return Err(invalid("member jsonrpc is not \"2.0\""));
     }
@@ -193,10 +196,13 @@ fn nests_too_deep(head: &[u8]) -> bool {
 /// Off the ordinary path: tells "not JSON" from "not a message", and looks for an id whose call has to fail.
 fn explain(text: &str, reason: &'static str) -> BadHead {
     match serde_json::from_str::<serde_json::Value>(text) {
-        Err(_) => BadHead { code: Code::ParseError, id: None, reason: "head is not JSON" },
+        Err(_) => BadHead { code: Code::ParseError, id: None, is_request: false, reason: "head is not JSON" },
         Ok(value) => BadHead {
             code: Code::InvalidRequest,
             id: value.get("id").and_then(serde_json::Value::as_u64).filter(|id| (1..=ID_MAX).contains(id)),
+            is_request: value.get("method").is_some()
+                && value.get("result").is_none()
+                && value.get("error").is_none(),
             reason,
         },
     }
@@ -285,6 +291,16 @@ mod tests {
         assert_eq!((bad.code, bad.id), (Code::InvalidRequest, Some(7)));
         let bad = read(br#"{"jsonrpc":"2.0","id":7,"result":1,"error":{}}"#).unwrap_err();
         assert_eq!((bad.code, bad.id), (Code::InvalidRequest, Some(7)));
+    }
+
+    #[test]
+    fn broken_request_is_not_taken_for_an_answer() {
+        let bad = read(br#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#).unwrap_err();
+        assert_eq!((bad.id, bad.is_request), (Some(7), true));
+        let bad = read(br#"{"jsonrpc":"2.0","id":7,"method":5}"#).unwrap_err();
+        assert!(bad.is_request);
+        let bad = read(br#"{"jsonrpc":"2.0","id":7}"#).unwrap_err();
+        assert_eq!((bad.id, bad.is_request), (Some(7), false));
     }
 
     #[test]
