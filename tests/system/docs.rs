@@ -7,15 +7,15 @@ fn root() -> &'static Path {
 }
 
 fn read(file: &str) -> String {
-    std::fs::read_to_string(root().join(file)).unwrap()
+    std::fs::read_to_string(root().join(file)).expect("the document is there")
 }
 
 /// The first code block of a language, whatever stands behind the language's name.
 fn sample<'t>(text: &'t str, language: &str) -> &'t str {
-    let start = text.find(&format!("```{language}")).unwrap();
+    let start = text.find(&format!("```{language}")).expect("a sample in that language");
     let body = &text[start..];
-    let body = &body[body.find('\n').unwrap() + 1..];
-    &body[..body.find("```").unwrap()]
+    let body = &body[body.find('\n').expect("a sample has lines") + 1..];
+    &body[..body.find("```").expect("a sample ends")]
 }
 
 #[test]
