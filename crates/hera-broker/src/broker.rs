@@ -128,6 +128,7 @@ fn start(mut config: Config) -> Result<Started, StartError> {
         calls_in_flight: AtomicUsize::new(0),
         body_bytes: AtomicUsize::new(0),
         http_connections: AtomicUsize::new(0),
+        worker_connections: AtomicUsize::new(0),
         counters: (0..cores).map(|_| BrokerCounters::default()).collect(),
         start: now,
         inboxes,

@@ -50,6 +50,8 @@ pub struct Shared {
     pub body_bytes: AtomicUsize,
     /// Callers' connections.
     pub http_connections: AtomicUsize,
+    /// Workers' connections, proven or not.
+    pub worker_connections: AtomicUsize,
     /// Numbers of the broker, one block for each core.
     pub counters: Vec<BrokerCounters>,
     /// Zero of the balance's clock and of the alarms.

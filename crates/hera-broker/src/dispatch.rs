@@ -8,7 +8,7 @@ use crate::http::request::Incoming;
 use crate::mail::{Answer, Event, Failure, Mail, SessionAddr, ToSession};
 use crate::pipeline::Call;
 use crate::rescue::Refusal;
-use crate::worker::roster::{Lane, Route, Target, Worker};
+use crate::worker::roster::{Lane, Route, RouteState, Target, Worker};
 use bytes::BytesMut;
 use hera_balance::{load, picker};
 use hera_protocol::frame::put_head;
@@ -138,11 +138,10 @@ pub async fn dispatch(
     let mut exclude = None;
     loop {
         call.attempts += 1;
-        let (route, params) = route(&core, call.incoming.method(), &call.path)?;
         let queued = Instant::now();
-        let picked = pick_or_wait(call, &route, &body, streamed, exclude).await;
+        let picked = pick_or_wait(call, &body, streamed, exclude).await;
         call.timing.queue += queued.elapsed();
-        let (target, flight) = match picked {
+        let Picked { route, params, target, flight } = match picked {
             Ok(picked) => picked,
             Err(Unanswered::Refused(mut refusal)) => {
                 if maybe_started {
@@ -238,21 +237,31 @@ fn refuse(failure: &Failure, maybe_started: bool) -> Refusal {
 
 // ---- choosing ----------------------------------------------------------------------------------------------
 
+/// A worker that was chosen, on the route as it was then.
+struct Picked {
+    route: Arc<Route>,
+    params: Params,
+    target: usize,
+    flight: Flight,
+}
+
 async fn pick_or_wait(
     call: &mut Call,
-    route: &Arc<Route>,
     body: &Attachment,
     streamed: bool,
     exclude: Option<SessionAddr>,
-) -> Result<(usize, Flight), Unanswered> {
+) -> Result<Picked, Unanswered> {
     let core = call.core.clone();
     let begun = Instant::now();
-    let mut queued: Option<Queued<'_>> = None;
+    let mut queued: Option<Queued> = None;
     loop {
+        // Looked up each time: who waits for room is glad of a worker that joined meanwhile.
+        let (route, params) = route(&core, call.incoming.method(), &call.path)?;
         // Registered before the look, so that a place which becomes free between the two is not missed.
         let freed = route.state.freed.notified();
-        if let Some(found) = pick(&core, route, call.announced, body, streamed, exclude) {
-            return Ok(found);
+        if let Some((target, flight)) = pick(&core, &route, call.announced, body, streamed, exclude) {
+            drop(freed);
+            return Ok(Picked { route, params, target, flight });
         }
         if !route.is_served() {
             let detail = format!("{} is known, and no worker of it is connected here", route.label);
@@ -261,7 +270,7 @@ async fn pick_or_wait(
             return Err(refusal.into());
         }
         if queued.is_none() {
-            queued = Queued::enter(route);
+            queued = Queued::enter(&route.state);
         }
         if queued.is_none() || begun.elapsed() >= QUEUE_TIME {
             let detail = format!("the workers of {} are connected, and none had room in 0.5 s", route.label);
@@ -303,22 +312,22 @@ impl<T> OrElsePending<T> for Poll<T> {
     }
 }
 
-struct Queued<'r>(&'r Route);
+struct Queued(Arc<RouteState>);
 
-impl Queued<'_> {
-    fn enter(route: &Route) -> Option<Queued<'_>> {
-        if route.state.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE_CALLS_MAX {
-            route.state.waiting.fetch_sub(1, Ordering::Relaxed);
+impl Queued {
+    fn enter(state: &Arc<RouteState>) -> Option<Queued> {
+        if state.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE_CALLS_MAX {
+            state.waiting.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         WAITING.fetch_add(1, Ordering::Relaxed);
-        Some(Queued(route))
+        Some(Queued(state.clone()))
     }
 }
 
-impl Drop for Queued<'_> {
+impl Drop for Queued {
     fn drop(&mut self) {
-        self.0.state.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         WAITING.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -123,7 +123,9 @@ impl Call {
     async fn stages(&mut self) -> Result<Dispatched, Unanswered> {
         self.canonical_path()?;
         let asked = self.asked_timeout()?;
-        self.identify()?;
+        let identified = self.identify();
+        self.timing.auth = self.begun.elapsed();
+        identified?;
         let route = self.route()?;
         self.set_deadline(&route, asked);
         let (body, rest) = self.read_body(&route).await?;
@@ -166,7 +168,6 @@ impl Call {
         auth::authorize(&identity.caller, self.incoming.method(), &self.path)?;
         auth::within_rate(&self.core, &identity.caller, self.begun)?;
         self.counted = Some(auth::count(&self.core, &identity.caller)?);
-        self.timing.auth = self.begun.elapsed();
         Ok(())
     }
 

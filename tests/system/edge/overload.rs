@@ -37,6 +37,32 @@ fn call_waits_half_a_second_for_room_and_is_then_refused() {
 }
 
 #[test]
+fn call_that_waits_for_room_takes_a_worker_that_joins_meanwhile() {
+    let stage = Stage::new();
+    let mut full = stage.broker.worker("full", &[]);
+    let mut joining = stage.broker.worker("joining", &[]);
+    let endpoints = json!([{"endpoint": "POST /x", "concurrency": 1}]);
+    full.declare_with(endpoints.clone());
+    let (_first, _held) = stage.call(&mut full, Request::post("/x", "1"));
+
+    let mut waiting = stage.send(Request::post("/x", "2"));
+    joining.declare_with(endpoints);
+    let call = joining.call();
+    joining.answer(call.id, 200, &[], b"joined");
+
+    assert_eq!(waiting.response().text(), "joined");
+}
+
+#[test]
+fn workers_over_their_limit_are_refused_though_they_declare_nothing() {
+    let stage = Stage::of(TestBroker::with_config("[workers]\nconnections_max = 2\n"));
+    let _two = (stage.broker.worker("a", &[]), stage.broker.worker("b", &[]));
+
+    let mut third = hera_testkit::RawWorker::connect(stage.broker.workers());
+    assert_eq!(third.cut_by(), "overloaded");
+}
+
+#[test]
 fn limit_of_a_session_holds_as_its_hello_said() {
     let stage = Stage::new();
     let key = hera_protocol::key::WorkerKey::parse(&stage.broker.key("raw", &["/**"])).unwrap();

@@ -258,7 +258,9 @@ async fn send_stream(
     let (session, id) = about.session;
     let cancel = || core.post(Mail::Session(session, ToSession::Cancel(id)));
     let mut sent = 0u64;
+    // What came with the head needed no credit, so none is given back for it (P-39).
     let mut owed = 0u64;
+    let mut in_chunk = false;
     let mut prefix = head.end();
     let mut pieces: Vec<Bytes> = answer.body.into_pieces().collect();
     loop {
@@ -280,7 +282,8 @@ async fn send_stream(
             return Sent::Gone(sent);
         }
         sent += bytes;
-        owed += bytes;
+        owed += if in_chunk { bytes } else { 0 };
+        in_chunk = true;
         prefix = Vec::new();
         if owed >= CREDIT_STEP {
             core.post(Mail::Session(session, ToSession::Credit(id, owed as u32)));

@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -39,10 +39,11 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub fn spawn(core: &Rc<Core>, stream: std::net::TcpStream, peer: IpAddr) {
     let core = core.clone();
     tokio::task::spawn_local(async move {
+        let connections = Counted::one_more(&core);
         let Some(place) = core.shared.handshakes.enter() else {
             return refuse_at_the_door(stream, "256 connections are in their handshake already").await;
         };
-        if core.shared.roster.connected() >= core.shared.config.workers.connections_max {
+        if connections.now > core.shared.config.workers.connections_max {
             return refuse_at_the_door(stream, "workers.connections_max is reached").await;
         }
         match TcpStream::from_std(stream).and_then(prepare) {
@@ -50,6 +51,25 @@ pub fn spawn(core: &Rc<Core>, stream: std::net::TcpStream, peer: IpAddr) {
             Err(error) => tracing::debug!(%peer, %error, "a worker's connection broke"),
         }
     });
+}
+
+/// A connection counted among the workers'; dropping it uncounts.
+struct Counted {
+    core: Rc<Core>,
+    now: usize,
+}
+
+impl Counted {
+    fn one_more(core: &Rc<Core>) -> Counted {
+        let now = core.shared.worker_connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Counted { core: core.clone(), now }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.core.shared.worker_connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
@@ -279,8 +299,10 @@ impl Connection {
                 if farewell.poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                farewell.set(Instant::now() + FAREWELL);
-                let _ = farewell.poll(cx);
+                if !farewell.is_set() {
+                    farewell.set(Instant::now() + FAREWELL);
+                    let _ = farewell.poll(cx);
+                }
             }
             Poll::Pending
         })
