@@ -278,11 +278,10 @@ async fn pick_or_wait(
         }
         let connection = call.connection.clone();
         let gone = poll_fn(|cx| {
-            connection
-                .deadline
-                .poll(cx)
-                .map(|()| Some(Code::PastDeadline))
-                .map_or_else_pending(|| connection.poll_gone(cx).map(|()| None))
+            if connection.deadline.poll(cx).is_ready() {
+                return Poll::Ready(Some(Code::PastDeadline));
+            }
+            connection.poll_gone(cx).map(|()| None)
         });
         tokio::select! {
             biased;
@@ -294,20 +293,6 @@ async fn pick_or_wait(
             }
             () = freed => {}
             () = crate::clock::pause(QUEUE_LOOK) => {}
-        }
-    }
-}
-
-/// A small help for polling one thing after the other.
-trait OrElsePending<T> {
-    fn map_or_else_pending(self, other: impl FnOnce() -> Poll<T>) -> Poll<T>;
-}
-
-impl<T> OrElsePending<T> for Poll<T> {
-    fn map_or_else_pending(self, other: impl FnOnce() -> Poll<T>) -> Poll<T> {
-        match self {
-            Poll::Ready(value) => Poll::Ready(value),
-            Poll::Pending => other(),
         }
     }
 }
