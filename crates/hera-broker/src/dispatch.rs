@@ -182,12 +182,13 @@ pub async fn dispatch(
                 let twice = failure.not_started
                     || (failure.code == Code::WorkerLost && route.may_run_twice(call.incoming.method()));
                 let in_time = failure.code != Code::PastDeadline && !core.is_stopping();
-                let now_ms = core.shared.now_ms(Instant::now());
+                // 64 bits: the balance's 32 wrap after 49 days, and the budget would then not fill again.
+                let now_ms = core.shared.start.elapsed().as_millis() as u64;
                 if twice
                     && in_time
                     && !streamed
                     && call.attempts < ATTEMPTS_MAX
-                    && route.state.budget.try_retry(u64::from(now_ms), failure.code == Code::WorkerLost)
+                    && route.state.budget.try_retry(now_ms, failure.code == Code::WorkerLost)
                 {
                     core.counters().retries.add(1);
                     exclude = Some(session);
