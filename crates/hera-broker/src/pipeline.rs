@@ -208,6 +208,7 @@ impl Call {
             return Err(refusal.into());
         }
         if self.announced.is_some_and(|bytes| bytes > ATTACHMENT_BYTES_MAX as u64) {
+            reader.ask(&self.connection).await?;
             return Ok((Attachment::empty(), Some(reader)));
         }
         let mut body = Attachment::empty();

@@ -78,6 +78,16 @@ impl BodyReader {
         self.seen
     }
 
+    /// Sends `100 Continue` where the caller waits for it. A body that is streamed is asked for before its call is sent: the answer may begin at any
+    /// moment after that, and nothing may come between its bytes.
+    pub async fn ask(&mut self, connection: &Rc<Connection>) -> Result<(), Fault> {
+        if self.continue_owed {
+            self.continue_owed = false;
+            connection.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", &[]).await?;
+        }
+        Ok(())
+    }
+
     /// The next piece, at most `most` bytes, `None` at the end.
     ///
     /// Unless `eager`, waits for as much as the read buffer holds: fewer, larger pieces. A stall of 10 s is 408.
@@ -87,10 +97,7 @@ impl BodyReader {
         most: usize,
         eager: bool,
     ) -> Result<Option<Bytes>, Fault> {
-        if self.continue_owed {
-            self.continue_owed = false;
-            connection.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", &[]).await?;
-        }
+        self.ask(connection).await?;
         loop {
             if let Some(piece) = self.take(&mut connection.input(), most, eager)? {
                 return Ok(Some(piece));
