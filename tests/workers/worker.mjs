@@ -55,16 +55,28 @@ app.post(`${prefix}/run/:nonce`, async (req, res) => {
 
 // ---- bodies
 
+/** Writes, and waits for room; false when nobody reads on. */
+function put(res, piece) {
+  if (res.write(piece) || res.destroyed) return !res.destroyed;
+  return new Promise((resolve) => {
+    const done = () => {
+      res.off("drain", done).off("close", done);
+      resolve(!res.destroyed);
+    };
+    res.on("drain", done).on("close", done);
+  });
+}
+
 app.post(`${prefix}/echo`, { bodyLimit: 8 * MIB, stream: true }, async (req, res) => {
   const pieces = [];
-  for await (const piece of req.stream) pieces.push(piece);
+  for await (const piece of req) pieces.push(piece);
   res.type(req.get("content-type") ?? "bin").send(Buffer.concat(pieces));
 });
 
 app.post(`${prefix}/stream`, { ...large, stream: true }, async (req, res) => {
   try {
-    for await (const piece of req.stream) {
-      if (!(await res.write(piece))) return event("stream_unwanted", req, "");
+    for await (const piece of req) {
+      if (!(await put(res, piece))) return event("stream_unwanted", req, "");
     }
   } catch (error) {
     event("stream_cut", req, error.code);
@@ -81,7 +93,7 @@ app.post(`${prefix}/upload`, { ...large, stream: true }, async (req, res) => {
   let bytes = 0;
   event("upload_began", req, "");
   try {
-    for await (const piece of req.stream) {
+    for await (const piece of req) {
       bytes += piece.length;
       hash.update(piece);
       const early = rate > 0 ? (bytes / rate) * 1000 - (performance.now() - begun) : 0;
@@ -101,7 +113,7 @@ app.get(`${prefix}/download/:bytes`, large, async (req, res) => {
   res.type("bin");
   for (let from = 0; from < bytes; from += BLOCK_BYTES) {
     const block = patternBlock(from / BLOCK_BYTES).subarray(0, bytes - from);
-    if (!(await res.write(block))) return event("download_cut", req, from);
+    if (!(await put(res, block))) return event("download_cut", req, from);
   }
   event("download_end", req, bytes);
   res.end();

@@ -2,44 +2,47 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import type { Fields } from "./body.js";
 import type { Call } from "./call.js";
 import { Clock } from "./clock.js";
-import { run } from "./compose.js";
+import { walk } from "./compose.js";
+import { Declaration } from "./declaration.js";
 import { HeraError } from "./errors.js";
+import { type InjectedReply, type InjectOptions, inject } from "./inject.js";
 import { parseKey, type WorkerKey } from "./key.js";
-import type { ErrorHandler, Handler } from "./layer.js";
 import { Link, type LinkHost } from "./link.js";
 import { LoadMeter } from "./load.js";
-import type { EndpointOptions, Settings } from "./options.js";
+import type { Settings as Options } from "./options.js";
+import type { ResponseHost } from "./outgoing.js";
 import { Request } from "./request.js";
 import { rescue } from "./rescue.js";
 import { Response } from "./response.js";
-import { Router } from "./router.js";
+import { type RouteFunction, type Routing, routing } from "./router.js";
+import { Routes, type RoutesOptions } from "./routes.js";
+import { type MakeEtag, Settings } from "./settings.js";
 import { onSignals } from "./signals.js";
 import { VERSION } from "./version.js";
-
-type Mixed = (Handler | ErrorHandler | readonly (Handler | ErrorHandler)[])[];
-
-/** Declares an endpoint: a pattern, options if any, handlers. */
-export interface Route {
-  // The plain forms stand apart so that a handler's parameters need no types written.
-  (pattern: string, ...handlers: Handler[]): App;
-  (pattern: string, options: EndpointOptions, ...handlers: Handler[]): App;
-  (pattern: string, ...handlers: Mixed): App;
-  (pattern: string, options: EndpointOptions, ...handlers: Mixed): App;
-}
 
 interface Attempt {
   resolve(): void;
   reject(error: HeraError): void;
 }
 
+/** `get` is both: with one text it gives a setting, with handlers it declares an endpoint. */
+interface Get extends RouteFunction<App> {
+  (setting: string): unknown;
+}
+
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the routing functions are put on each app by its constructor.
 export class App {
-  readonly #settings: Settings;
-  readonly #router = new Router();
+  readonly #options: Options;
+  readonly #settings = new Settings();
+  readonly #routes: Routes;
   readonly #clock = new Clock();
   readonly #meter = new LoadMeter();
   readonly #instance = instanceName();
+  readonly #responseHost: ResponseHost = { late: (error) => this.#options.log.warn(error.message, error) };
+  #declaration: Declaration | undefined;
   #links: Link[] = [];
   #inFlight = 0;
   #connecting: { promise: Promise<void>; attempt: Attempt } | undefined;
@@ -48,41 +51,78 @@ export class App {
   #redeclaring = false;
   #stopSignals: (() => void) | undefined;
   /** Values of the app's own. */
-  readonly locals: Record<string, unknown> = Object.create(null);
+  locals: Record<string, unknown> = Object.assign(Object.create(null), { settings: this.#settings.values });
 
-  readonly get: Route = this.#route("GET");
-  readonly post: Route = this.#route("POST");
-  readonly put: Route = this.#route("PUT");
-  readonly patch: Route = this.#route("PATCH");
-  readonly delete: Route = this.#route("DELETE");
-  readonly head: Route = this.#route("HEAD");
-  readonly options: Route = this.#route("OPTIONS");
-  /** Any method. */
-  readonly all: Route = this.#route("*");
-
-  constructor(settings: Settings) {
-    this.#settings = settings;
+  constructor(given: Options) {
+    this.#options = given;
+    const { values } = this.#settings;
+    // Settings may change until the layers are made, so they are read then.
+    const options: RoutesOptions = {
+      get caseSensitive() {
+        return Boolean(values["case sensitive routing"]);
+      },
+      get strict() {
+        return Boolean(values["strict routing"]);
+      },
+    };
+    this.#routes = new Routes(options, false);
+    this.#routes.onChange(() => this.#redeclare());
+    const functions = routing(this.#routes, () => this);
+    const { get } = functions as { get: (...args: unknown[]) => unknown };
+    Object.assign(this, functions, {
+      get: (path: unknown, ...args: unknown[]) =>
+        args.length === 0 && typeof path === "string" ? this.#settings.values[path] : get(path, ...args),
+      // CONNECT has no meaning here, and the name is taken.
+      connect: (callback?: () => void) => this.#connect(callback),
+    });
   }
 
-  /** Adds middleware; a path in front limits it to what lies under that path. Declares nothing. */
-  use(...handlers: Handler[]): this;
-  use(...handlers: ErrorHandler[]): this;
-  use(path: string, ...handlers: Handler[]): this;
-  use(path: string, ...handlers: ErrorHandler[]): this;
-  use(path: string, ...handlers: Mixed): this;
-  use(...handlers: Mixed): this;
-  use(...args: unknown[]): this {
-    this.#router.use(args);
+  /** What was set, by name. */
+  get settings(): Record<string, unknown> {
+    return this.#settings.values;
+  }
+
+  /** Sets one of Express's settings: `json spaces`, `json replacer`, `json escape`, `query parser`, `etag`, `case sensitive
+   *  routing`, `strict routing`, `jsonp callback name`, `subdomain offset`; any other name is kept for the app. With the name
+   *  alone it gives the value.
+   *  @throws HeraError `bad_option` */
+  set(name: string): unknown;
+  set(name: string, value: unknown): this;
+  set(...args: [name: string, value?: unknown]): unknown {
+    if (args.length === 1) return this.#settings.values[args[0]];
+    this.#settings.set(args[0], args[1]);
     return this;
   }
 
-  /** Dials every broker, and serves.
+  enable(name: string): this {
+    return this.set(name, true);
+  }
+
+  disable(name: string): this {
+    return this.set(name, false);
+  }
+
+  enabled(name: string): boolean {
+    return Boolean(this.set(name));
+  }
+
+  disabled(name: string): boolean {
+    return !this.set(name);
+  }
+
+  /** Answers one call with no broker and no connection: for tests of handlers.
    *
-   *  Resolves, and calls back, when the first broker accepted the declaration. Rejects when a broker refuses the key
-   *  (`unauthenticated`) or an endpoint (`declaration_refused`, see `error.endpoints`); brokers that cannot be reached are
-   *  dialled again, for ever.
-   *  @throws HeraError `bad_option` or `bad_key`, by rejecting */
-  connect(callback?: () => void): Promise<void> {
+   *  The call goes where a broker would send it: by method and canonical path to an endpoint of this app; 404 and 405 as a broker
+   *  gives them. Tokens, scopes and rates are not judged.
+   *  @throws HeraError `bad_option` or `bad_endpoint`, by rejecting */
+  inject(options: string | InjectOptions): Promise<InjectedReply> {
+    return inject(options, {
+      declaration: () => this.#declared(),
+      serve: (call) => this.#serve(call, undefined),
+    });
+  }
+
+  #connect(callback?: () => void): Promise<void> {
     if (!this.#connecting) {
       const attempt: Attempt = { resolve() {}, reject() {} };
       const promise = new Promise<void>((resolve, reject) => Object.assign(attempt, { resolve, reject }));
@@ -116,19 +156,32 @@ export class App {
     return this.#inFlight;
   }
 
-  #route(method: string): Route {
-    return (pattern: unknown, ...rest: unknown[]) => {
-      this.#router.route(method, pattern, rest);
-      this.#redeclare();
-      return this;
-    };
+  /** @internal */
+  get etag(): MakeEtag | undefined {
+    return this.#settings.etag;
+  }
+
+  /** @internal */
+  parseQuery(query: string | null): Fields {
+    return this.#settings.parseQuery(query);
+  }
+
+  /** @internal */
+  stringify(value: unknown): string | undefined {
+    return this.#settings.stringify(value);
+  }
+
+  #declared(): Declaration {
+    this.#declaration ??= new Declaration(this.#routes);
+    return this.#declaration;
   }
 
   #start(): void {
-    const { brokers, secret, signals } = this.#settings;
+    const { brokers, secret, signals } = this.#options;
     if (!brokers)
       throw new HeraError("bad_option", "no brokers: give the option brokers, or set HERA to hera://host:4372");
     const host = this.#host(readKey(secret));
+    this.#declared();
     this.#clock.start();
     this.#meter.start();
     if (signals) this.#stopSignals = onSignals(() => this.close());
@@ -137,7 +190,7 @@ export class App {
   }
 
   #host(key: WorkerKey): LinkHost {
-    const { version, inFlight, log, ca } = this.#settings;
+    const { version, inFlight, log, ca } = this.#options;
     return {
       key,
       instance: this.#instance,
@@ -147,9 +200,9 @@ export class App {
       clock: this.#clock,
       log,
       ca,
-      declaration: () => this.#router.declaration(),
+      declaration: () => this.#declared().params,
       load: () => this.#meter.read(this.#inFlight),
-      bodyRule: (endpoint) => this.#router.bodyRule(endpoint),
+      bodyRule: (endpoint) => this.#declared().bodyRule(endpoint),
       start: (call, fault) => this.#serve(call, fault),
       counted: (difference) => {
         this.#inFlight += difference;
@@ -166,44 +219,46 @@ export class App {
 
   /** One call: the layers in their order, and what is left over to the rescue. */
   #serve(call: Call, fault: HeraError | undefined): void {
-    const { log } = this.#settings;
-    const req = new Request(call, this.#router.bodyRule(call.endpoint).stream);
-    const res = new Response(call, this.#responseHost);
+    const { most, stream } = this.#declared().bodyRule(call.endpoint);
+    const req = new Request(this, call, stream);
+    const res = new Response(this, req, call, this.#responseHost);
     let failure: unknown = fault;
     if (!fault) {
       try {
-        req.readBody();
+        req.body = req.parsedBody(most);
       } catch (error) {
         failure = error;
       }
     }
-    run(this.#router.layers, req, res, (error) => this.#rescue(call, res, error, log), failure);
+    walk(this.#routes, req, res, (error) => this.#rescue(call, res, error), failure);
   }
 
-  #rescue(call: Call, res: Response, error: unknown, log: Settings["log"]): void {
+  #rescue(call: Call, res: Response, error: unknown): void {
     try {
-      rescue(call, res, error, log);
+      rescue(call, res, error, this.#options.log);
     } catch (second) {
-      // The user's own log may throw: the call must not hang for it.
+      // What the handler threw, or the user's own log, may throw in its turn: the call must not hang for it.
       call.fail("handler_failed", "the handler failed; its log tells why");
-      console.error("hera: the log failed:", second);
+      console.error("hera: answering an error failed:", second);
     }
   }
 
-  readonly #responseHost = {
-    answeredTwice: (error: HeraError): void => this.#settings.log.warn(error.message, error),
-  };
-
   /** Endpoints that were added to a running app are declared once the current turn has added them all. */
   #redeclare(): void {
+    this.#declaration = undefined;
     if (this.#links.length === 0 || this.#redeclaring) return;
     this.#redeclaring = true;
     setImmediate(() => {
       this.#redeclaring = false;
+      try {
+        this.#declared();
+      } catch (error) {
+        return this.#options.log.error("the new endpoints cannot be declared:", error);
+      }
       for (const { session } of this.#links) {
         if (!session?.isLive) continue;
         session.declare((error) => {
-          if (error) this.#settings.log.error(`broker ${session.broker} refused the new endpoints:`, error);
+          if (error) this.#options.log.error(`broker ${session.broker} refused the new endpoints:`, error);
         });
       }
     });
@@ -223,11 +278,11 @@ export class App {
     const attempt = this.#connected ? undefined : this.#connecting?.attempt;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#settings.drainTimeout);
+      timer = setTimeout(resolve, this.#options.drainTimeout);
     });
     await Promise.race([Promise.all(this.#links.map((link) => link.drain())), late]);
     clearTimeout(timer);
-    if (this.#inFlight > 0) this.#settings.log.warn(`${this.#inFlight} calls outlasted the drain and were cut`);
+    if (this.#inFlight > 0) this.#options.log.warn(`${this.#inFlight} calls outlasted the drain and were cut`);
     this.#stop(closed);
     attempt?.reject(closed);
   }
@@ -244,7 +299,18 @@ export class App {
   }
 }
 
-function readKey(secret: Settings["secret"]): WorkerKey {
+export interface App extends Routing<App> {
+  get: Get;
+  /** Dials every broker, and serves.
+   *
+   *  Resolves, and calls back, when the first broker accepted the declaration. Rejects when a broker refuses the key
+   *  (`unauthenticated`) or an endpoint (`declaration_refused`, see `error.endpoints`); brokers that cannot be reached are
+   *  dialled again, for ever.
+   *  @throws HeraError `bad_option`, `bad_key` or `bad_endpoint`, by rejecting */
+  connect(callback?: () => void): Promise<void>;
+}
+
+function readKey(secret: Options["secret"]): WorkerKey {
   if (!secret) throw new HeraError("bad_option", "no worker key: give the option secret, or set SECRET or SECRET_FILE");
   if ("text" in secret) return parseKey(secret.text);
   try {

@@ -1,7 +1,7 @@
 /** One call, from its frame to its reply; what a request and a response stand on. */
 import { errorHead, type HeraError, type WireCode } from "./errors.js";
 import { limits } from "./limits.js";
-import { BodyStream, type BodyWire, IncomingBody, OutgoingBody } from "./stream.js";
+import { type BodyWire, IncomingBody, OutgoingBody } from "./stream.js";
 
 /** Params of a call (P-32), as far as they were checked. */
 export interface CallParams {
@@ -35,7 +35,13 @@ export interface CallHost {
   over(call: Call): void;
 }
 
-export type HeaderList = [name: string, value: string][];
+/** What a call tells those who work on it; always in a turn of its own, never in the reader's (P-27). */
+export interface CallListener {
+  /** Whether somebody reads the call's body as it comes. */
+  readonly begun: boolean;
+  /** Nobody waits for the answer any more. */
+  gone(reason: HeraError): void;
+}
 
 export class Call {
   readonly id: number;
@@ -49,7 +55,8 @@ export class Call {
   readonly input: IncomingBody | undefined;
   readonly #host: CallHost;
   #output: OutgoingBody | undefined;
-  #stream: BodyStream | undefined;
+  /** The request that stands on this call. */
+  listener: CallListener | undefined;
   #abort: AbortController | undefined;
   #abortReason: HeraError | undefined;
   #answered = false;
@@ -83,23 +90,18 @@ export class Call {
     return this.#abort.signal;
   }
 
-  /** The body as a stream, whole or as it comes. */
-  get stream(): BodyStream {
-    this.#stream ??= new BodyStream(this.attachment, this.input);
-    return this.#stream;
-  }
-
   get output(): OutgoingBody | undefined {
     return this.#output;
   }
 
   /** Sends the answer, once; later ones give false and send nothing.
+   *  @param headers the pairs as JSON
    *  @param body at most 256 KiB when `more` is false; longer ones are for `more` */
-  reply(status: number, headers: HeaderList, body: Buffer | string | undefined, more: boolean): boolean {
+  reply(status: number, headers: string, body: Buffer | string | undefined, more: boolean): boolean {
     if (this.#answered) return false;
     this.#answered = true;
     if (!this.live) return true;
-    const head = `{"jsonrpc":"2.0","id":${this.id},"result":{"status":${status},"headers":${JSON.stringify(headers)}`;
+    const head = `{"jsonrpc":"2.0","id":${this.id},"result":{"status":${status},"headers":${headers}`;
     if (!more) {
       this.#host.frame(`${head}}}`, body);
       this.#replied();
@@ -113,7 +115,7 @@ export class Call {
       () => this.#replied(),
     );
     this.#host.frame(`${head},"more":true}}`, first.subarray(0, most));
-    if (first.length > most) void this.#output.write(first.subarray(most));
+    if (first.length > most) this.#output.write(first.subarray(most));
     return true;
   }
 
@@ -130,6 +132,8 @@ export class Call {
     if (this.#cancelled) return;
     this.#cancelled = true;
     this.abort(reason);
+    const { listener } = this;
+    if (listener) setImmediate(() => listener.gone(reason));
     this.input?.fail(reason);
     if (this.#output) {
       this.#host.withdraw(this.#output);
@@ -141,7 +145,14 @@ export class Call {
   abort(reason: HeraError): void {
     if (this.#abortReason) return;
     this.#abortReason = reason;
-    this.#abort?.abort(reason);
+    const abort = this.#abort;
+    if (abort) setImmediate(() => abort.abort(reason));
+  }
+
+  /** Ends the answer unfinished, or fails it where none was begun. */
+  cut(): void {
+    if (this.#output) this.#output.reset("handler_failed");
+    else this.fail("handler_failed", "the handler cut the answer");
   }
 
   /** The reader of our reply wants no more of it. */
@@ -153,7 +164,7 @@ export class Call {
 
   /** The reply is out. A body that nobody took up is refused; one that a handler still reads goes on (P-41). */
   #replied(): void {
-    if (this.#stream === undefined) this.input?.stop("cancelled");
+    if (!this.listener?.begun) this.input?.stop("cancelled");
     if (!this.input || this.input.ended) this.#host.over(this);
   }
 

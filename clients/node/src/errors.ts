@@ -38,9 +38,11 @@ export const localCodes = {
   answered_twice: "a handler answered a call a second time; the second answer was dropped",
   bad_body: "the body of a call is not what its content-type says",
   unsupported_charset: "the body of a call is in another charset than utf-8",
+  unsupported_encoding: "the body of a call has a content-encoding that is not gzip, deflate or br",
   body_too_large: "the body of a call is over the endpoint's limit",
   body_reset: "the body of a call was cut short by its sender",
   reply_too_large: "the headers of an answer are over the protocol's limits",
+  not_acceptable: "res.format has nothing that the caller accepts",
   closed: "the app was closed",
 } as const;
 

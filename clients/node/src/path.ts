@@ -47,14 +47,14 @@ function rewrite(raw: Buffer): Canonical {
   return { path };
 }
 
-/** Decodes one segment of a canonical path, once; canonical escapes are always UTF-8. */
+/** Decodes one segment of a path, once.
+ *  @throws URIError with status 400 for an escape that is none, which only a url that middleware rewrote can hold */
 export function decode(segment: string): string {
   if (!segment.includes("%")) return segment;
   try {
     return decodeURIComponent(segment);
-  } catch {
-    // Only a path that no broker made canonical comes here: it is handed on as it stands.
-    return segment;
+  } catch (cause) {
+    throw Object.assign(new URIError(`Failed to decode param '${segment}'`, { cause }), { status: 400 });
   }
 }
 

@@ -1,134 +1,158 @@
-/** Endpoint patterns: what is declared (P-28, P-29), and the two ways of writing it that an app may use. */
+/** Patterns: Express 5's, as an app writes them, and what they are to a broker (P-28, P-29). */
+import { parse, type Token } from "path-to-regexp";
 import { HeraError } from "./errors.js";
 import { limits } from "./limits.js";
-import { canonical, decode } from "./path.js";
+import { canonical } from "./path.js";
 
-export type Segment =
-  | { kind: "static"; text: string }
-  | { kind: "parameter"; name: string }
-  /** One or more segments. `asList`: the app wrote `*name`, which Express 5 gives as a list; `{*name}` is text. */
-  | { kind: "tail"; name: string; asList: boolean };
+/** A path of Express 5: text, a regular expression, or a list of both. */
+export type Path = string | RegExp | readonly Path[];
 
-export interface Endpoint {
-  method: string;
-  segments: Segment[];
-}
+/** Path parameters; a `*name` is the list of its segments. */
+export type Params = Record<string, string | string[] | undefined>;
 
-/** Path parameters; a `*name` tail is a list of its segments. */
-export type Params = Record<string, string | string[]>;
-
-/** Reads `METHOD PATTERN` in Hera's own form.
- *  @throws HeraError `bad_endpoint` */
-export function parseEndpoint(text: string): Endpoint {
-  if (Buffer.byteLength(text) > limits.endpoint_bytes_max) {
-    throw refuse(text.slice(0, 100), `it is over ${limits.endpoint_bytes_max} bytes`);
-  }
-  const space = text.indexOf(" ");
-  const method = text.slice(0, Math.max(space, 0));
-  if (method !== "*" && !METHOD.test(method)) throw refuse(text, "its method is no upper-case token");
-  return { method, segments: parsePattern(text.slice(space + 1), text) };
-}
-
-/** Reads a pattern as an app writes it: `/users/:id`, `/files/*rest`, `/users/{id}`, `/files/{*rest}`.
+/** The endpoint patterns, `/users/{id}`, that together are what an Express pattern matches.
  *
- *  One trailing slash is dropped, as Express does unless routing is strict. What a broker could not match is refused here, so
- *  that the mistake shows where it was made.
- *  @throws HeraError `bad_endpoint` */
-export function parseAppPattern(pattern: unknown): Segment[] {
-  if (typeof pattern !== "string") throw refuse(String(pattern), "only text can be declared");
-  if (RESERVED.test(pattern)) throw refuse(pattern, "( ) [ ] ? + ! and \\ are not supported");
-  const trimmed = pattern.length > 1 && pattern.endsWith("/") ? pattern.slice(0, -1) : pattern;
-  const lists = new Set<string>();
-  const hera = trimmed
-    .split("/")
-    .map((segment) => {
-      if (segment.startsWith("{/") || (segment.includes("{") && !WHOLE_GROUP.test(segment))) {
-        throw refuse(pattern, "optional groups and parts of segments are not supported");
-      }
-      const express = EXPRESS_PARAMETER.exec(segment);
-      if (!express) {
-        if (segment.includes(":") || segment.includes("*")) {
-          if (!WHOLE_GROUP.test(segment)) {
-            throw refuse(pattern, "a parameter is a whole segment, :name or *name");
-          }
-        }
-        return segment;
-      }
-      const [, mark, name] = express as unknown as [string, string, string];
-      if (mark === "*") lists.add(name);
-      return mark === "*" ? `{*${name}}` : `{${name}}`;
-    })
-    .join("/");
-  const segments = parsePattern(hera, pattern);
-  for (const segment of segments) if (segment.kind === "tail") segment.asList = lists.has(segment.name);
-  return segments;
+ *  An optional group gives a pattern with it and one without; of the paths that Express would match, only `/` is left out, which
+ *  no broker routes.
+ *  @throws HeraError `bad_endpoint` where no endpoints can say what the pattern says */
+export function endpointPatterns(pattern: string): string[] {
+  const found = new Set<string>();
+  for (const tokens of alternatives(tokensOf(pattern), pattern)) {
+    const text = endpointPattern(tokens, pattern);
+    if (text !== "") found.add(text);
+  }
+  if (found.size === 0) throw refuse(pattern, "no broker routes / alone");
+  return [...found];
 }
 
-/** The declared text of segments: `/users/{id}`. */
-export function patternText(segments: Segment[]): string {
-  return segments.map((segment) => `/${segmentText(segment)}`).join("");
+/** Refuses what no mount path could mend, so that the mistake shows where it was made.
+ *  @param mounted the route is a router's, under whose mount path `/` may mean something
+ *  @throws HeraError `bad_endpoint` */
+export function checkRoutePath(path: Path, mounted: boolean): void {
+  for (const each of flatPaths(path)) {
+    if (each instanceof RegExp) throw refuse(String(each), "a broker cannot match a regular expression");
+    if (each === "" || each === "/") {
+      if (mounted) continue;
+      throw refuse(each, "no broker routes / alone");
+    }
+    if (!each.startsWith("/") && !each.startsWith("{")) throw refuse(each, "a pattern begins with /");
+    for (const tokens of alternatives(tokensOf(each), each)) endpointPattern(tokens, each);
+  }
+}
+
+/** Refuses a mount path that says less than it seems to. */
+export function checkMountPath(path: Path): void {
+  for (const each of flatPaths(path)) if (typeof each === "string") tokensOf(each);
+}
+
+/** The paths of a layer as one list.
+ *  @throws HeraError `bad_endpoint` for anything else */
+export function flatPaths(path: Path): (string | RegExp)[] {
+  if (Array.isArray(path)) return path.flatMap(flatPaths);
+  if (typeof path === "string" || path instanceof RegExp) return [path];
+  throw refuse(String(path), "a path is text, a regular expression, or a list of them");
+}
+
+/** One text for a route under the paths where its routers are mounted. */
+export function joinPaths(mount: string, path: string): string {
+  const base = mount.replace(/\/+$/, "");
+  return path === "/" || path === "" ? base || "/" : base + path;
 }
 
 /** The pattern without its names: two endpoints of one shape are the same to a broker. */
-export function shape(segments: Segment[]): string {
-  return segments
-    .map((segment) => (segment.kind === "static" ? `/${segment.text}` : segment.kind === "tail" ? "/{*}" : "/{}"))
-    .join("");
+export function shape(endpointPattern: string): string {
+  return endpointPattern.replace(/\{(\*?)[^}]*\}/g, "{$1}");
 }
 
-/** Whether `parts`, the segments of a canonical path, fit; fills `params` and gives how many parts were used, or -1.
- *  @param prefix true: more parts may follow */
-export function match(segments: Segment[], parts: string[], params: Params, prefix: boolean): number {
-  if (parts.length < segments.length) return -1;
-  for (let i = 0; i < segments.length; i++) {
-    const segment = segments[i] as Segment;
-    const part = parts[i] as string;
-    if (segment.kind === "static") {
-      if (segment.text !== part) return -1;
-    } else if (segment.kind === "parameter") {
-      params[segment.name] = decode(part);
-    } else {
-      const rest = parts.slice(i).map(decode);
-      params[segment.name] = segment.asList ? rest : rest.join("/");
-      return parts.length;
+/** Reads a pattern; a static text in it is taken in its canonical form.
+ *  @throws HeraError `bad_endpoint` */
+export function tokensOf(pattern: string): Token[] {
+  let tokens: Token[];
+  try {
+    tokens = parse(pattern, { encodePath: (text) => canonicalText(text, pattern) }).tokens;
+  } catch (error) {
+    if (error instanceof HeraError) throw error;
+    throw refuse(pattern, (error as Error).message.replace(/[:;].*$/s, ""));
+  }
+  tokens.forEach((token, i) => {
+    const [only] = token.type === "group" ? token.tokens : [];
+    if (token.type !== "group" || token.tokens.length !== 1 || only?.type !== "text") return;
+    const wholeSegment = textOf(tokens[i - 1]).endsWith("/") && !/^[^/]/.test(textOf(tokens[i + 1]));
+    if (wholeSegment && IDENTIFIER.test(only.value)) {
+      throw refuse(pattern, `{${only.value}} is an optional text here; a parameter is :${only.value}`);
     }
-  }
-  return prefix || parts.length === segments.length ? segments.length : -1;
+  });
+  return tokens;
 }
 
-function parsePattern(pattern: string, whole: string): Segment[] {
-  if (!pattern.startsWith("/")) throw refuse(whole, "a pattern begins with /");
-  if (pattern === "/") throw refuse(whole, "/ alone cannot be declared");
-  const raw = pattern.slice(1).split("/");
-  if (raw.length > limits.segments_max) throw refuse(whole, `it has over ${limits.segments_max} segments`);
+/** Every sequence that is left when each group is either there or not. */
+function alternatives(tokens: readonly Token[], pattern: string): Token[][] {
+  let all: Token[][] = [[]];
+  for (const token of tokens) {
+    if (token.type !== "group") {
+      for (const sequence of all) sequence.push(token);
+      continue;
+    }
+    const inside = alternatives(token.tokens, pattern);
+    all = all.flatMap((sequence) => [...inside.map((more) => [...sequence, ...more]), sequence]);
+    if (all.length > ALTERNATIVES_MAX) throw refuse(pattern, `it means over ${ALTERNATIVES_MAX} endpoints`);
+  }
+  return all;
+}
+
+/** One sequence as an endpoint's pattern; empty for `/`. */
+function endpointPattern(tokens: readonly Token[], pattern: string): string {
+  let text = "";
   const names = new Set<string>();
-  const segments = raw.map((text, i) => parseSegment(text, i === raw.length - 1, whole, names));
-  const [first] = segments;
-  if (first?.kind === "static" && first.text === "-") throw refuse(whole, "everything under /-/ belongs to Hera");
-  return segments;
-}
-
-function parseSegment(text: string, last: boolean, whole: string, names: Set<string>): Segment {
-  if (text === "") throw refuse(whole, "it has an empty segment");
-  const group = GROUP.exec(text);
-  if (!group) {
-    if (/[{}]/.test(text)) throw refuse(whole, "a parameter is a whole segment, {name} or {*name}");
-    if (/[ ?]/.test(text)) throw refuse(whole, "it holds a space or a query");
-    const form = canonical(`/${text}`);
-    if ("error" in form) throw refuse(whole, form.error);
-    return { kind: "static", text: form.path.slice(1) };
+  tokens.forEach((token, i) => {
+    if (token.type === "text") {
+      text += token.value;
+      return;
+    }
+    if (token.type === "group") return;
+    const next = textOf(tokens[i + 1]);
+    const last = i === tokens.length - 1 || (i === tokens.length - 2 && next === "/");
+    if (!text.endsWith("/") || !(last || next.startsWith("/"))) {
+      throw refuse(pattern, `${token.name} is not a whole segment`);
+    }
+    if (token.type === "wildcard" && !last) throw refuse(pattern, `*${token.name} does not stand last`);
+    text += token.type === "wildcard" ? `{*${nameFor(token.name, names)}}` : `{${nameFor(token.name, names)}}`;
+  });
+  if (text.length > 1 && text.endsWith("/")) text = text.slice(0, -1);
+  if (text === "/" || text === "") return "";
+  if (text.includes("//")) throw refuse(pattern, "it has an empty segment");
+  if (text === "/-" || text.startsWith("/-/")) throw refuse(pattern, "everything under /-/ belongs to Hera");
+  if (text.split("/").length - 1 > limits.segments_max) {
+    throw refuse(pattern, `it has over ${limits.segments_max} segments`);
   }
-  const [, star, name] = group as unknown as [string, string, string];
-  if (names.has(name)) throw refuse(whole, `it names ${name} twice`);
-  names.add(name);
-  if (star === "") return { kind: "parameter", name };
-  if (!last) throw refuse(whole, "a tail stands last");
-  return { kind: "tail", name, asList: false };
+  if (Buffer.byteLength(text) > limits.endpoint_bytes_max - METHOD_BYTES_MAX) throw refuse(pattern, "it is too long");
+  return text;
 }
 
-function segmentText(segment: Segment): string {
-  if (segment.kind === "static") return segment.text;
-  return segment.kind === "tail" ? `{*${segment.name}}` : `{${segment.name}}`;
+/** A name such as the wire wants it; here it only serves to be read, since the app matches by its own pattern. */
+function nameFor(name: string, taken: Set<string>): string {
+  let wire = /^[A-Za-z_]\w*$/.test(name) ? name : `p${taken.size + 1}`;
+  while (taken.has(wire)) wire += "_";
+  taken.add(wire);
+  return wire;
+}
+
+/** A broker compares canonical paths, and a layer sees them, so text in a pattern takes the same form. */
+function canonicalText(text: string, pattern: string): string {
+  if (/[ ?]/.test(text)) throw refuse(pattern, "it holds a space or a query");
+  if (text.includes("//")) throw refuse(pattern, "it has an empty segment");
+  if (PLAIN.test(text)) {
+    if (/(^|\/)\.{1,2}(\/|$)/.test(text)) throw refuse(pattern, "dot segment");
+    return text;
+  }
+  const form = canonical(text.startsWith("/") ? text : `/${text}`);
+  if ("error" in form) throw refuse(pattern, form.error);
+  const path = text.startsWith("/") ? form.path : form.path.slice(1);
+  return text.length > 1 && text.endsWith("/") ? `${path}/` : path;
+}
+
+function textOf(token: Token | undefined): string {
+  return token?.type === "text" ? token.value : "";
 }
 
 function refuse(pattern: string, why: string): HeraError {
@@ -137,8 +161,8 @@ function refuse(pattern: string, why: string): HeraError {
   });
 }
 
-const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Z]{1,32}$/;
-const GROUP = /^\{(\*?)([A-Za-z_][A-Za-z0-9_]*)\}$/;
-const WHOLE_GROUP = /^\{[^{}/]*\}$/;
-const EXPRESS_PARAMETER = /^([:*])([A-Za-z_][A-Za-z0-9_]*)$/;
-const RESERVED = /[()[\]?+!\\]/;
+const ALTERNATIVES_MAX = 64;
+/** `UNSUBSCRIBE` and a space: the longest that Node has a name for. */
+const METHOD_BYTES_MAX = 12;
+const IDENTIFIER = /^\*?[A-Za-z_]\w*$/;
+const PLAIN = /^[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/;

@@ -7,35 +7,46 @@ import type { Response } from "./response.js";
 
 /** Answers a call that no handler answered.
  *
- *  An error with a `status` or `statusCode` of 400 to 599, as Express knows them, gives that status; any other is
- *  `handler_failed`. Its text goes to the log alone: who calls must not learn what broke. */
+ *  An error with a `status` or `statusCode` of 400 to 599, as Express knows them, gives that status, else the response's own
+ *  status where that is an error's; any other is `handler_failed`. Its text goes to the log alone: who calls must not learn
+ *  what broke. */
 export function rescue(call: Call, res: Response, failure: unknown, log: Log): void {
-  if (failure === undefined) {
+  if (!failure) {
     if (!res.headersSent) problem(call, res, 404, "not_found", "no handler of this worker answers this path");
     return;
   }
   // A handler that stopped because its caller left did what it was asked to.
   if (!call.live && (failure as Error | null)?.name === "AbortError") return;
   if (!call.live && failure === call.signal.reason) return;
-  const status = statusOf(failure);
+  const own = statusOf(failure);
+  const status = own ?? (res.statusCode >= 400 && res.statusCode <= 599 ? res.statusCode : undefined);
   if (status === undefined || status >= 500) {
     log.error(`${call.params.method} ${call.params.path} (${call.params.request_id}) failed:`, failure);
   }
   if (res.headersSent) {
     // An answer that was begun cannot be taken back: its reader has to see that it is cut short.
-    if (!res.writableEnded) call.output?.reset("handler_failed");
+    if (!res.writableEnded || call.output?.over === false) call.cut();
     return;
   }
   if (status === undefined) return call.fail("handler_failed", "the handler failed; its log tells why");
-  const own = failure instanceof HeraError;
-  problem(call, res, status, own ? failure.code : "handler_error", own ? failure.message : undefined);
+  const known = failure instanceof HeraError;
+  const headers = own === undefined ? undefined : (failure as { headers?: unknown }).headers;
+  if (typeof headers === "object" && headers !== null) {
+    for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+  }
+  problem(call, res, status, known ? failure.code : "handler_error", known ? failure.message : undefined);
 }
 
 function problem(call: Call, res: Response, status: number, code: string, detail: string | undefined): void {
-  for (const name of ["content-encoding", "content-length", "etag", "last-modified"]) res.removeHeader(name);
+  const gone = ["content-encoding", "content-language", "content-range", "content-length", "etag", "last-modified"];
+  for (const name of gone) res.removeHeader(name);
   const title = STATUS_CODES[status] ?? "Error";
   const body = { type: "about:blank", title, status, code, detail, request_id: call.params.request_id };
-  res.status(status).set("content-type", "application/problem+json").send(JSON.stringify(body));
+  const text = JSON.stringify(body);
+  res.statusCode = status;
+  res.setHeader("content-type", "application/problem+json");
+  res.setHeader("content-length", Buffer.byteLength(text));
+  res.end(call.params.method === "HEAD" ? undefined : text);
 }
 
 function statusOf(failure: unknown): number | undefined {

@@ -1,74 +1,91 @@
-/** The layers of an app, in the order in which they were made, and the endpoints they declare. */
-import { HeraError } from "./errors.js";
-import { type ErrorHandler, type Handler, Layer } from "./layer.js";
-import { BODY_BYTES_DEFAULT } from "./limits.js";
-import { type EndpointOptions, endpointLimits } from "./options.js";
-import { parseAppPattern, patternText, type Segment, shape } from "./pattern.js";
+/** `Router()`: routes and middleware of their own, to be mounted by `use`. */
+import { walk } from "./compose.js";
+import type { Handler, Mixed, MixedFirst, Next, PlainLast } from "./layer.js";
+import type { EndpointOptions } from "./options.js";
+import type { Params, Path } from "./pattern.js";
+import type { Request } from "./request.js";
+import type { Response } from "./response.js";
+import { METHOD_NAMES, type MethodName, type Route } from "./route.js";
+import type { RouteParams } from "./route-params.js";
+import { type ParamHandler, ROUTES, Routes, type RoutesOptions } from "./routes.js";
 
-interface Declared {
-  endpoint: string;
-  options: EndpointOptions;
+type ParamsOf<P extends Path> = P extends string ? RouteParams<P> : Params;
+
+/** Declares an endpoint: a path, options if any, handlers. */
+export interface RouteFunction<Self> {
+  // The forms stand apart so that a handler's parameters need no types written.
+  <P extends Path>(path: P, ...handlers: Handler<ParamsOf<P>>[]): Self;
+  <P extends Path>(path: P, options: EndpointOptions, ...handlers: Handler<ParamsOf<P>>[]): Self;
+  <P extends Path>(path: P, ...handlers: MixedFirst<ParamsOf<P>>): Self;
+  <P extends Path>(path: P, options: EndpointOptions, ...handlers: MixedFirst<ParamsOf<P>>): Self;
+  <P extends Path>(path: P, ...handlers: PlainLast<ParamsOf<P>>): Self;
+  <P extends Path>(path: P, options: EndpointOptions, ...handlers: PlainLast<ParamsOf<P>>): Self;
+  <P extends Path>(path: P, ...handlers: Mixed<ParamsOf<P>>): Self;
+  <P extends Path>(path: P, options: EndpointOptions, ...handlers: Mixed<ParamsOf<P>>): Self;
 }
 
-export class Router {
-  readonly layers: Layer[] = [];
-  /** By method and shape: the same endpoint twice is one declaration with two layers. */
-  readonly #declared = new Map<string, Declared>();
-  readonly #byEndpoint = new Map<string, Declared>();
-
-  /** Adds handlers for an endpoint and declares it.
-   *  @throws HeraError `bad_endpoint` with the pattern, or `bad_option` */
-  route(method: string, pattern: unknown, rest: readonly unknown[]): void {
-    const [first] = rest;
-    const options = isOptions(first) ? (first as EndpointOptions) : {};
-    const handlers = handlersOf(isOptions(first) ? rest.slice(1) : rest, `${method} ${String(pattern)}`);
-    const segments = parseAppPattern(pattern);
-    const endpoint = `${method} ${patternText(segments)}`;
-    endpointLimits(endpoint, options);
-    this.#declare(`${method} ${shape(segments)}`, endpoint, options);
-    this.layers.push(new Layer(method, segments, handlers));
-  }
-
-  /** Adds middleware: for every path, or for those under `path`. Declares nothing. */
-  use(args: readonly unknown[]): void {
-    const [first] = args;
-    const hasPath = typeof first === "string";
-    const segments: Segment[] = !hasPath || first === "/" ? [] : parseAppPattern(first);
-    this.layers.push(new Layer(undefined, segments, handlersOf(hasPath ? args.slice(1) : args, "use")));
-  }
-
-  /** Params of `declare`, as JSON. */
-  declaration(): string {
-    const endpoints = [...this.#declared.values()].map(({ endpoint, options }) => endpointLimits(endpoint, options));
-    return JSON.stringify({ endpoints });
-  }
-
-  bodyRule(endpoint: string): { most: number; stream: boolean } {
-    const options = this.#byEndpoint.get(endpoint)?.options;
-    return { most: options?.bodyLimit ?? BODY_BYTES_DEFAULT, stream: options?.stream ?? false };
-  }
-
-  #declare(key: string, endpoint: string, options: EndpointOptions): void {
-    const known = this.#declared.get(key);
-    if (known) {
-      known.options = { ...known.options, ...options };
-      return;
-    }
-    const declared = { endpoint, options };
-    this.#declared.set(key, declared);
-    this.#byEndpoint.set(endpoint, declared);
-  }
+/** Adds middleware and routers. */
+export interface UseFunction<Self> {
+  (...handlers: Handler[]): Self;
+  <P extends Path>(path: P, ...handlers: Handler<ParamsOf<P>>[]): Self;
+  (...handlers: MixedFirst<Params>): Self;
+  <P extends Path>(path: P, ...handlers: MixedFirst<ParamsOf<P>>): Self;
+  (...handlers: PlainLast<Params>): Self;
+  <P extends Path>(path: P, ...handlers: PlainLast<ParamsOf<P>>): Self;
+  (...handlers: Mixed<Params>): Self;
+  <P extends Path>(path: P, ...handlers: Mixed<ParamsOf<P>>): Self;
 }
 
-function isOptions(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** What a router and an app have in common. */
+export interface Routing<Self> extends Record<Exclude<MethodName, "get">, RouteFunction<Self>> {
+  /** Adds middleware and routers: for every call, or for those under a path. Declares nothing of its own. */
+  use: UseFunction<Self>;
+  /** One path, to which handlers are added method by method. */
+  route<P extends string>(path: P): Route<RouteParams<P>>;
+  route(path: Path): Route;
+  /** Runs `handler` for a path parameter of this name, once for each call and value, before the route's handlers. */
+  param(name: string | readonly string[], handler: ParamHandler): Self;
 }
 
-function handlersOf(values: readonly unknown[], where: string): (Handler | ErrorHandler)[] {
-  const handlers = values.flat(Number.POSITIVE_INFINITY);
-  if (handlers.length === 0) throw new HeraError("bad_option", `${where}: no handler was given`);
-  for (const handler of handlers) {
-    if (typeof handler !== "function") throw new HeraError("bad_option", `${where}: ${typeof handler} is no handler`);
+export interface Router extends Routing<Router> {
+  (req: Request, res: Response, next: Next): void;
+  get: RouteFunction<Router>;
+}
+
+/** Makes a router. Routes are declared under every path where an app mounts it by `use`.
+ *  @throws HeraError `bad_option` */
+export function Router(options?: RoutesOptions): Router {
+  const routes = new Routes(options);
+  const router = (req: Request, res: Response, next: Next): void => walk(routes, req, res, next);
+  return Object.assign(
+    router,
+    routing(routes, () => router),
+  ) as unknown as Router;
+}
+
+/** The functions that add to `routes`; each gives `self()`. */
+export function routing(routes: Routes, self: () => unknown): Record<string | symbol, unknown> {
+  const functions: Record<string | symbol, unknown> = {
+    [ROUTES]: routes,
+    use(...args: unknown[]) {
+      routes.use(args);
+      return self();
+    },
+    route: (path: unknown) => routes.route(path),
+    param(name: unknown, handler: unknown) {
+      routes.param(name, handler);
+      return self();
+    },
+    all(path: unknown, ...args: unknown[]) {
+      routes.route(path).add("*", args);
+      return self();
+    },
+  };
+  for (const name of METHOD_NAMES) {
+    functions[name] = (path: unknown, ...args: unknown[]) => {
+      routes.route(path).add(name.toUpperCase(), args);
+      return self();
+    };
   }
-  return handlers as (Handler | ErrorHandler)[];
+  return functions;
 }

@@ -9,6 +9,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { Call, type CallHost, readCallParams } from "./call.js";
+import { Calls } from "./calls.js";
 import type { Clock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { errorHead, HeraError, type WireCode } from "./errors.js";
@@ -53,7 +54,7 @@ export class Session implements CallHost {
   readonly #connection: Connection;
   readonly #certificate: Buffer | null;
   readonly #pending = new Pending(PROVE_ID + 1);
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new Calls();
   readonly #stopTicks: () => void;
   readonly #began: number;
   readonly #hello: string;
@@ -127,7 +128,7 @@ export class Session implements CallHost {
   }
 
   over(call: Call): void {
-    if (!this.#calls.delete(call.id)) return;
+    if (!this.#calls.delete(call)) return;
     this.#host.counted(-1);
     if (this.#calls.size === 0) {
       const idle = this.#idle;
@@ -273,11 +274,11 @@ export class Session implements CallHost {
   #call({ id, method, params }: Request, attachment: Buffer): void {
     const checked = readCallParams(params);
     if (!checked) return this.#connection.frame(errorHead(id, "invalid_params", "params of the call do not fit"));
-    if (this.#calls.size >= this.#inFlightMax || this.#calls.has(id)) {
+    if (this.#calls.size >= this.#inFlightMax || this.#calls.get(id)) {
       return this.#connection.frame(errorHead(id, "busy", `${this.#calls.size} calls are in flight`));
     }
     const call = new Call(this, id, method, checked, attachment, this.#arrival);
-    this.#calls.set(id, call);
+    this.#calls.add(call);
     this.#host.counted(1);
     if (!call.input) {
       this.#arrived.push(call);
@@ -320,7 +321,7 @@ export class Session implements CallHost {
   };
 
   #tick(now: number): void {
-    for (const call of this.#calls.values()) {
+    for (const call of this.#calls.all()) {
       if (call.deadline <= now) call.abort(new HeraError("past_deadline", "the deadline passed"));
     }
     if (this.#state !== "live" && now - this.#began > limits.handshake_ms_max) {
@@ -398,7 +399,7 @@ export class Session implements CallHost {
     this.#state = "closed";
     this.#stopTicks();
     this.#pending.failAll(error);
-    for (const call of [...this.#calls.values()]) {
+    for (const call of this.#calls.all()) {
       call.cancel(new HeraError("connection_lost", "the broker's connection ended"));
       this.over(call);
     }

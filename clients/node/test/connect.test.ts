@@ -16,7 +16,7 @@ test("connect resolves and calls back once a broker accepted the declaration", a
     await app.close();
   });
   app.get("/0/a/:id", { timeout: 500, bodyLimit: 10, concurrency: 3, headers: ["Accept"] }, () => {});
-  app.post("/0/b/{id}", { idempotent: true }, () => {});
+  app.post("/0/b/:id", { idempotent: true }, () => {});
   app.use("/0/hidden", () => {});
   app.all("/0/c/*rest", () => {});
 
@@ -29,6 +29,8 @@ test("connect resolves and calls back once a broker accepted the declaration", a
     { endpoint: "GET /0/a/{id}", timeout_ms: 500, body_bytes_max: 10, concurrency: 3, headers: ["accept"] },
     { endpoint: "POST /0/b/{id}", idempotent: true },
     { endpoint: "* /0/c/{*rest}" },
+    { endpoint: "OPTIONS /0/a/{id}" },
+    { endpoint: "OPTIONS /0/b/{id}" },
   ]);
   assert.equal(hello.version, "1.2.3");
   assert.match(hello.instance, /^[A-Za-z0-9._-]{1,64}$/);
@@ -149,7 +151,7 @@ test("endpoint added to a running app is declared", async (t) => {
   await until(() => worker.declarations === 2);
   assert.deepEqual(
     worker.endpoints.map(({ endpoint }) => endpoint),
-    ["GET /0/a", "GET /0/b", "GET /0/c"],
+    ["GET /0/a", "GET /0/b", "GET /0/c", "OPTIONS /0/a", "OPTIONS /0/b", "OPTIONS /0/c"],
   );
 });
 

@@ -34,11 +34,11 @@ export async function connected(
   const broker = await FakeBroker.start(manners);
   const { log, lines } = keeper();
   const app = makeApp(broker, { log, ...options });
-  define(app);
   t.after(async () => {
     await broker.stop();
     await app.close();
   });
+  define(app);
   await app.connect();
   return { app, broker, worker: await broker.worker(), lines };
 }

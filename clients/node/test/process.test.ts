@@ -58,6 +58,16 @@ test("sample of the README runs as it stands", async (t) => {
   await servesHello(t, start("readme.mjs", sample, { HERA: "", SECRET: secret }), sample);
 });
 
+test("sample of inject in the README runs as it stands", () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const [, , sample] = /```js\n[\s\S]*?```[\s\S]*?(```js\n([\s\S]*?)```)/.exec(readme) ?? [];
+  writeFileSync(join(folder, "inject.mjs"), sample ?? "");
+
+  const told = execFileSync(process.execPath, ["--no-warnings", join(folder, "inject.mjs")]).toString();
+
+  assert.equal(told, "201 { hello: 'Ada' }\n");
+});
+
 test("sample hello runs as it stands", async (t) => {
   const sample = readFileSync(join(root, "samples", "hello", "app.js"), "utf8");
   await servesHello(t, start("hello.mjs", sample, {}), sample);

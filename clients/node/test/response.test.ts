@@ -26,7 +26,8 @@ test("content type is what Express gives", async (t) => {
   ];
   for (const [answer, type, body] of cases) {
     const got = await sent(t, answer);
-    assert.deepEqual([got.headers, got.body], [type === undefined ? [] : [["content-type", type]], body]);
+    const types = got.headers.filter(([name]: string[]) => name === "content-type");
+    assert.deepEqual([types, got.body], [type === undefined ? [] : [["content-type", type]], body]);
   }
 });
 
@@ -43,20 +44,14 @@ test("headers: set, list, append, object, get, remove", async (t) => {
       .status(204)
       .end();
   });
-  assert.deepEqual(
-    headers,
-    [
-      ["x-b", "2"],
-      ["x-c", "3"],
-      ["x-c", "4"],
-      ["x-a", "1"],
-      ["x-a", "5"],
-      ["x-got", "1, 5"],
-    ].sort((a, b) => order(a) - order(b)),
-  );
-  function order([name = "", value = ""]: string[]): number {
-    return ["x-a1", "x-b2", "x-c3", "x-c4", "x-a5", "x-got1, 5"].indexOf(name + value);
-  }
+  assert.deepEqual(headers, [
+    ["x-a", "1"],
+    ["x-a", "5"],
+    ["x-b", "2"],
+    ["x-c", "3"],
+    ["x-c", "4"],
+    ["x-got", "1,5"],
+  ]);
 });
 
 test("header that could split an answer throws in the handler", async (t) => {
@@ -132,8 +127,8 @@ test("answers without a body carry none", async (t) => {
   const streamed = await sent(
     t,
     async (res) => {
-      await res.write("a");
-      await res.write("b");
+      res.write("a");
+      res.write("b");
       res.end();
     },
     { method: "HEAD" },
