@@ -35,8 +35,12 @@ part format cargo fmt --all --check
 part lint cargo clippy --workspace --all-targets --quiet -- -D warnings
 part node-lint bash -c 'cd clients/node && npm run --silent lint'
 part node-test bash -c 'cd clients/node && npm test --silent'
+part node-types bash -c 'cd clients/node && npm run --silent test:types'
 part build cargo build --workspace --bins --examples --quiet
 part rust-test cargo test --workspace --exclude hera-tests --quiet --no-fail-fast
+for suite in clients/node/conformance clients/node/interop tests/original; do
+  part "$(basename "$suite")" bash -c "cd $suite && npm ci --silent --no-audit --no-fund && npm test --silent"
+done
 # These wait for limits most of the time, so more of them than cores go at once.
 part system env RUST_TEST_THREADS=6 cargo test -p hera-tests --lib --bins --test docs --test wire --test edge --test tls --quiet --no-fail-fast
 part delivery cargo test -p hera-tests --test delivery --quiet --no-fail-fast
