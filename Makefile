@@ -15,12 +15,14 @@ lint:
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cd clients/node && npm run --silent lint
 
-# CPU per call of the broker beside HAProxy, in one run.
+# CPU per call of the broker beside HAProxy, and of a Node worker beside Express and Fastify, each in one run.
 bench:
 	@scripts/ensure.sh curl wrk haproxy nginx cc
 	cargo build --release --quiet -p hera-cli
 	cargo build --release --quiet -p hera-client --example bench
+	cd bench/node && npm ci --silent --no-audit --no-fund
 	node bench/middle.mjs
+	node bench/node.mjs
 
 clean:
 	cargo clean
