@@ -201,15 +201,22 @@ fn head_over_a_limit_is_refused_and_memory_stays_flat() {
         status(format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(8_300)).as_bytes()),
         (414, true)
     );
+    let flood = || {
+        assert_eq!(
+            status(format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(100_000)).as_bytes()),
+            (414, true)
+        );
+        assert!(status(&vec![b'a'; 1 << 20]).1);
+        assert_eq!(status(with(format!("X: {}\r\n", "a".repeat(1 << 20))).as_bytes()), (431, true));
+    };
+    // The allocator takes memory from the system in steps of some MiB: what the first heads made it take is not looked at.
+    flood();
     let before = stage.broker.rss_bytes();
-    assert_eq!(
-        status(format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(100_000)).as_bytes()),
-        (414, true)
-    );
-    assert!(status(&vec![b'a'; 1 << 20]).1);
-    assert_eq!(status(with(format!("X: {}\r\n", "a".repeat(1 << 20))).as_bytes()), (431, true));
+    for _ in 0..64 {
+        flood();
+    }
     let grown = stage.broker.rss_bytes().saturating_sub(before);
-    assert!(grown < 2 << 20, "{grown} bytes");
+    assert!(grown < 8 << 20, "{grown} bytes after 134 MB of heads");
 }
 
 #[test]
