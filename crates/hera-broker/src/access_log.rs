@@ -6,16 +6,16 @@
 use crate::config::AccessLog;
 use crate::core::Core;
 use crate::http::connection::Connection;
-use crate::http::response::{Sent, millis};
+use crate::http::response::Sent;
 use crate::pipeline::Call;
 use crate::rescue::Refusal;
-use hera_protocol::Code;
-use serde::Serialize;
+use hera_protocol::{Code, json};
 use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc;
+use std::time::Duration;
 
 /// A buffer is handed over when it has this many bytes, and at each tick of its core.
 pub const HAND_OVER: usize = 32 * 1024;
@@ -38,15 +38,20 @@ impl LogBuffer {
         LogBuffer { lines: RefCell::default(), count: Cell::new(0), writer }
     }
 
-    fn push(&self, core: &Core, line: &impl Serialize) {
+    /// Adds a line: `write` adds members behind the time and the request id.
+    fn push(&self, core: &Core, request_id: &str, write: impl FnOnce(&mut Line<'_>)) {
         if self.writer.is_none() {
             return;
         }
         let mut lines = self.lines.borrow_mut();
-        if serde_json::to_writer(&mut *lines, line).is_ok() {
-            lines.push(b'\n');
-            self.count.set(self.count.get() + 1);
-        }
+        lines.extend_from_slice(b"{\"time\":\"");
+        crate::clock::rfc3339(&mut lines, crate::clock::unix_ms());
+        lines.push(b'"');
+        let mut line = Line(&mut lines);
+        line.text(",\"request_id\":", request_id);
+        write(&mut line);
+        lines.extend_from_slice(b"}\n");
+        self.count.set(self.count.get() + 1);
         let full = lines.len() >= HAND_OVER;
         drop(lines);
         if full {
@@ -123,76 +128,65 @@ impl Done {
     }
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    request_id: &'a str,
-    token: Option<&'a str>,
-    ip: &'a str,
-    method: &'a str,
-    path: &'a str,
-    route: Option<&'a str>,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
-    worker: Option<&'a str>,
-    attempts: u32,
-    bytes: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    cut: bool,
-    auth_ms: f64,
-    queue_ms: f64,
-    worker_ms: f64,
-    total_ms: f64,
+/// A line in the making. Each method writes one member; its name comes with comma, quotes and colon.
+struct Line<'a>(&'a mut Vec<u8>);
+
+impl Line<'_> {
+    fn text(&mut self, member: &str, text: &str) {
+        self.0.extend_from_slice(member.as_bytes());
+        json::string(self.0, text);
+    }
+
+    fn optional(&mut self, member: &str, text: Option<&str>) {
+        self.0.extend_from_slice(member.as_bytes());
+        json::optional(self.0, text);
+    }
+
+    fn number(&mut self, member: &str, number: u64) {
+        self.0.extend_from_slice(member.as_bytes());
+        json::number(self.0, number);
+    }
+
+    fn millis(&mut self, member: &str, time: Duration) {
+        self.0.extend_from_slice(member.as_bytes());
+        json::millis(self.0, time);
+    }
 }
 
 /// Notes a call that is over.
 pub fn write(call: &Call, done: &Done) {
-    let core = &call.core;
-    if core.log.writer.is_none() {
-        return;
-    }
-    let line = Line {
-        time: crate::clock::rfc3339(crate::clock::unix_ms()),
-        request_id: &call.request_id,
-        token: call.caller.as_ref().map(|caller| caller.record.name.as_str()),
-        ip: &call.caller_ip,
-        method: shown(call.incoming.method()),
-        path: shown(if call.path.is_empty() { call.incoming.raw_path() } else { &call.path }),
-        route: call.route.as_ref().map(|route| route.label.as_str()),
-        status: if done.status == 0 { 499 } else { done.status },
-        code: done.code.map(Code::as_str),
-        worker: call.worker.as_ref().map(|worker| worker.label.as_str()),
-        attempts: call.attempts,
-        bytes: done.bytes,
-        cut: done.cut,
-        auth_ms: millis(call.timing.auth),
-        queue_ms: millis(call.timing.queue),
-        worker_ms: millis(call.timing.worker),
-        total_ms: millis(call.timing.total),
-    };
-    core.log.push(core, &line);
+    call.core.log.push(&call.core, &call.request_id, |line| {
+        line.optional(",\"token\":", call.caller.as_ref().map(|caller| caller.record.name.as_str()));
+        line.text(",\"ip\":", &call.caller_ip);
+        line.text(",\"method\":", shown(call.incoming.method()));
+        let path = if call.path.is_empty() { call.incoming.raw_path() } else { &call.path };
+        line.text(",\"path\":", shown(path));
+        line.optional(",\"route\":", call.route.as_ref().map(|route| route.label.as_str()));
+        line.number(",\"status\":", if done.status == 0 { 499 } else { u64::from(done.status) });
+        if let Some(code) = done.code {
+            line.text(",\"code\":", code.as_str());
+        }
+        line.optional(",\"worker\":", call.worker.as_ref().map(|worker| worker.label.as_str()));
+        line.number(",\"attempts\":", u64::from(call.attempts));
+        line.number(",\"bytes\":", done.bytes);
+        if done.cut {
+            line.0.extend_from_slice(b",\"cut\":true");
+        }
+        line.millis(",\"auth_ms\":", call.timing.auth);
+        line.millis(",\"queue_ms\":", call.timing.queue);
+        line.millis(",\"worker_ms\":", call.timing.worker);
+        line.millis(",\"total_ms\":", call.timing.total);
+    });
 }
 
 /// Notes a head that never became a call. Nothing of it is shown: it may hold anything.
 pub fn refused_head(core: &Core, connection: &Connection, request_id: &str, refusal: &Refusal) {
-    #[derive(Serialize)]
-    struct RefusedHead<'a> {
-        time: String,
-        request_id: &'a str,
-        ip: String,
-        status: u16,
-        code: &'static str,
-    }
     core.counters().refused(refusal.code);
-    let line = RefusedHead {
-        time: crate::clock::rfc3339(crate::clock::unix_ms()),
-        request_id,
-        ip: connection.peer.to_string(),
-        status: refusal.status(),
-        code: refusal.code.as_str(),
-    };
-    core.log.push(core, &line);
+    core.log.push(core, request_id, |line| {
+        line.text(",\"ip\":", &connection.ip);
+        line.number(",\"status\":", u64::from(refusal.status()));
+        line.text(",\"code\":", refusal.code.as_str());
+    });
 }
 
 fn shown(text: &str) -> &str {

@@ -1,14 +1,15 @@
 //! Who calls, and whether it may: steps 4 of a call's life (design section 4).
 
-use crate::access::Caller;
+use crate::access::{Access, Caller};
 use crate::core::Core;
 use crate::http::request::Incoming;
 use crate::rescue::Refusal;
 use hera_protocol::Code;
 use hera_registry::TokenText;
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 const BEARER: &[u8] = b"bearer ";
@@ -23,8 +24,30 @@ pub struct Identity {
     pub used_authorization: bool,
 }
 
+/// The token that a connection's last call had. Most connections send one token for ever, and its two hashes cost more than all other
+/// checks of a head together.
+#[derive(Debug, Default)]
+pub struct LastToken(RefCell<Option<Remembered>>);
+
+#[derive(Debug)]
+struct Remembered {
+    token: TokenText,
+    /// The tokens among which it was found; weak, so that an idle connection keeps no table alive that was replaced.
+    among: Weak<Access>,
+    caller: Arc<Caller>,
+}
+
+impl LastToken {
+    /// Its caller, if the text is the same and no token was made, changed or revoked since.
+    fn caller(&self, text: &[u8], access: &Arc<Access>) -> Option<Arc<Caller>> {
+        let last = self.0.borrow();
+        let last = last.as_ref().filter(|last| std::ptr::eq(last.among.as_ptr(), Arc::as_ptr(access)))?;
+        last.token.is(text).then(|| last.caller.clone())
+    }
+}
+
 /// Finds the caller. Unknown, expired, malformed and missing are one answer, the same for every path.
-pub fn identify(core: &Rc<Core>, incoming: &Incoming) -> Result<Identity, Refusal> {
+pub fn identify(core: &Rc<Core>, last: &LastToken, incoming: &Incoming) -> Result<Identity, Refusal> {
     let given = credentials(incoming)?;
     let unauthorized = || {
         Refusal::new(
@@ -40,18 +63,30 @@ pub fn identify(core: &Rc<Core>, incoming: &Incoming) -> Result<Identity, Refusa
             return Ok(Identity { caller, used_authorization: false });
         }
     };
-    let digest = TokenText::parse(text).ok_or_else(unauthorized)?.digest();
-    let known = core.access().tokens.get(&digest).cloned();
-    let known = known.or_else(|| {
+    let caller = match last.caller(text, &core.access()) {
+        Some(caller) => caller,
+        None => look_up(core, last, text).ok_or_else(unauthorized)?,
+    };
+    if caller.record.is_expired(crate::clock::unix_now()) {
+        return Err(unauthorized());
+    }
+    Ok(Identity { caller, used_authorization })
+}
+
+fn look_up(core: &Rc<Core>, last: &LastToken, text: &[u8]) -> Option<Arc<Caller>> {
+    let token = TokenText::parse(text)?;
+    let digest = token.digest();
+    let mut access = core.access();
+    if !access.tokens.contains_key(&digest) {
         // Made a moment ago by another process, perhaps: the files are asked before the caller is refused.
         // Looked up again whoever read them: the watch may have done so since the first look.
         core.shared.registry.refresh(&core.shared);
-        core.access().tokens.get(&digest).cloned()
-    });
-    let caller = known
-        .filter(|caller| !caller.record.is_expired(crate::clock::unix_now()))
-        .ok_or_else(unauthorized)?;
-    Ok(Identity { caller, used_authorization })
+        access = core.access();
+    }
+    let caller = access.tokens.get(&digest)?.clone();
+    let among = Arc::downgrade(&access);
+    *last.0.borrow_mut() = Some(Remembered { token, among, caller: caller.clone() });
+    Some(caller)
 }
 
 /// Whether the caller's scopes cover this call; the refusal names the command that would.

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use hera_balance::{load, picker};
 use hera_protocol::frame::put_head;
 use hera_protocol::limits::ATTACHMENT_BYTES_MAX;
-use hera_protocol::message::call::{CallOut, CallerOut, HeadersOut, PathParamsOut, TraceOut};
+use hera_protocol::message::call::{CallOut, CallerOut, TraceOut};
 use hera_protocol::message::stream::Body;
 use hera_protocol::{Attachment, Code, Executed, message};
 use hera_route::table::{Lookup, Params};
@@ -387,7 +387,10 @@ fn submit(
     let bytes = body.len();
     let call = &*call;
     let encode = |out: &mut BytesMut| {
-        put_head(out, head_max, bytes, |out| write_call(call, target, params, id, more, out))
+        put_head(out, head_max, bytes, |out| {
+            write_call(call, target, params, id, more, out);
+            Ok(())
+        })
     };
 
     let fits = match core.session(session) {
@@ -415,7 +418,7 @@ fn write_call(
     id: u64,
     more: bool,
     out: message::HeadWriter<'_>,
-) -> serde_json::Result<()> {
+) {
     let incoming = &call.incoming;
     let wanted = target.accepted.declared.headers.as_deref();
     let headers: SmallVec<[(&str, &[u8]); 24]> = incoming
@@ -432,7 +435,7 @@ fn write_call(
             (name.as_str(), hera_route::path::decode(raw))
         })
         .collect();
-    let record = &call.caller.as_ref().map(|caller| caller.record.clone());
+    let record = call.caller.as_ref().map(|caller| &caller.record);
     let empty = std::collections::BTreeMap::new();
     let left = call.deadline.saturating_duration_since(Instant::now()).as_millis() as u64;
     let params = CallOut {
@@ -440,8 +443,8 @@ fn write_call(
         target: incoming.target(),
         path: &call.path,
         query: incoming.query(),
-        path_params: PathParamsOut(&path_params),
-        headers: HeadersOut(&headers),
+        path_params: &path_params,
+        headers: &headers,
         request_id: &call.request_id,
         caller: CallerOut {
             token: record
@@ -455,7 +458,7 @@ fn write_call(
         timeout_ms: left.max(1),
         more,
     };
-    message::write_request(out, id, &target.accepted.declared.endpoint, &params)
+    params.write(id, &target.accepted.declared.endpoint, out);
 }
 
 /// W3C trace context, if it is well-formed: `00-<32 hex>-<16 hex>-<2 hex>`, neither id all zeros.

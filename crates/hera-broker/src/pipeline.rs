@@ -41,7 +41,7 @@ pub struct Call {
     /// Who calls.
     pub caller: Option<Arc<Caller>>,
     /// Address of who calls.
-    pub caller_ip: String,
+    pub caller_ip: Rc<str>,
     /// `Authorization` carried the token.
     used_authorization: bool,
     /// The peer is a proxy that we trust.
@@ -162,7 +162,7 @@ impl Call {
 
     /// Token, scope and rate, before anything is said about routes or read of the body.
     fn identify(&mut self) -> Result<(), Refusal> {
-        let identity = auth::identify(&self.core, &self.incoming)?;
+        let identity = auth::identify(&self.core, &self.connection.last_token, &self.incoming)?;
         self.used_authorization = identity.used_authorization;
         self.caller = Some(identity.caller.clone());
         auth::authorize(&identity.caller, self.incoming.method(), &self.path)?;
@@ -399,12 +399,12 @@ async fn own_page(core: &Rc<Core>, connection: &Rc<Connection>, incoming: &Incom
 }
 
 /// The peer, or what a trusted peer says of whom it speaks for: the last entry, which that peer added.
-fn caller_ip(connection: &Connection, incoming: &Incoming, trusted: bool) -> String {
+fn caller_ip(connection: &Connection, incoming: &Incoming, trusted: bool) -> Rc<str> {
     let forwarded = incoming.header_all("x-forwarded-for").last().filter(|_| trusted).and_then(|value| {
         let last = value.rsplit(|byte| *byte == b',').next()?.trim_ascii();
         std::str::from_utf8(last).ok()?.parse::<std::net::IpAddr>().ok()
     });
-    forwarded.unwrap_or(connection.peer).to_string()
+    forwarded.map_or_else(|| connection.ip.clone(), |ip| ip.to_string().into())
 }
 
 fn accepts_wrapped(value: &[u8]) -> bool {

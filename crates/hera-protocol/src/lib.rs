@@ -13,6 +13,7 @@ pub mod error;
 pub mod frame;
 pub mod handshake;
 pub mod id;
+pub mod json;
 pub mod key;
 pub mod limits;
 pub mod message;

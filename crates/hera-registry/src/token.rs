@@ -50,6 +50,11 @@ impl TokenText {
         (prefix & lower_hex & checksum).then_some(token)
     }
 
+    /// Whether `text` is this token, in a time that depends on its length alone.
+    pub fn is(&self, text: &[u8]) -> bool {
+        equal(&self.0, text)
+    }
+
     /// SHA-256 of the whole text: what the registry knows the token by.
     pub fn digest(&self) -> [u8; 32] {
         sha256(&self.0)
@@ -273,6 +278,8 @@ mod tests {
 
         assert_eq!(read.digest(), token.digest());
         assert_eq!(read.id(), "0123456789abcdef");
+        assert!(read.is(token.expose().as_bytes()));
+        assert!(!read.is(&token.expose().as_bytes()[..92]) && !read.is(b""));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One caller's connection: requests one after the other, until one side wants no more.
 
 use crate::alarm::Alarm;
+use crate::auth::LastToken;
 use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::http::request::{HEAD_BYTES_MAX, Incoming};
@@ -56,6 +57,10 @@ impl From<io::Error> for Fault {
 pub struct Connection {
     /// Address of the peer: the caller, or HAProxy.
     pub peer: IpAddr,
+    /// The same, as text.
+    pub ip: Rc<str>,
+    /// The token of its last call.
+    pub last_token: LastToken,
     /// Where answers to its calls arrive.
     pub exchange: Rc<Exchange>,
     /// Address of the exchange.
@@ -95,6 +100,8 @@ impl Connection {
         let exchange = Exchange::new();
         Rc::new(Connection {
             peer,
+            ip: peer.to_string().into(),
+            last_token: LastToken::default(),
             key: core.add_exchange(exchange.clone()),
             exchange,
             deadline: core.alarms.alarm(),

@@ -5,6 +5,7 @@ use crate::exchange::Exchange;
 use crate::http::connection::{Connection, Fault};
 use crate::mail::{Answer, Event, Mail, SessionAddr, ToSession};
 use bytes::Bytes;
+use hera_protocol::json;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
@@ -77,23 +78,14 @@ impl Head {
             self.header("hera-worker", worker.as_bytes());
         }
         self.bytes.extend_from_slice(b"server-timing: auth;dur=");
-        self.put_millis(timing.auth);
+        json::millis(&mut self.bytes, timing.auth);
         self.bytes.extend_from_slice(b", queue;dur=");
-        self.put_millis(timing.queue);
+        json::millis(&mut self.bytes, timing.queue);
         self.bytes.extend_from_slice(b", worker;dur=");
-        self.put_millis(timing.worker);
+        json::millis(&mut self.bytes, timing.worker);
         self.bytes.extend_from_slice(b", bus;dur=");
-        self.put_millis(timing.bus());
+        json::millis(&mut self.bytes, timing.bus());
         self.bytes.extend_from_slice(b"\r\n");
-    }
-
-    fn put_millis(&mut self, time: Duration) {
-        let micros = time.as_micros() as u64;
-        let mut buffer = itoa::Buffer::new();
-        self.bytes.extend_from_slice(buffer.format(micros / 1000).as_bytes());
-        let rest = (micros % 1000) as u32;
-        let digit = |n: u32| b'0' + (n % 10) as u8;
-        self.bytes.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
     }
 
     /// Adds `content-length`.

@@ -1,12 +1,13 @@
 //! A call: a request whose method is the endpoint (P-32), and `cancel` (P-36).
 
-use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Deserialize, Serialize, Serializer};
+use crate::json;
+use crate::message::HeadWriter;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Params of a call as the broker writes them; everything is borrowed.
-#[derive(Debug, Serialize)]
+/// A call as the broker writes it; everything is borrowed.
+#[derive(Debug)]
 pub struct CallOut<'a> {
     /// HTTP method.
     pub method: &'a str,
@@ -17,61 +18,23 @@ pub struct CallOut<'a> {
     /// Raw query without `?`.
     pub query: Option<&'a str>,
     /// Names as the worker declared them, values decoded once.
-    pub path_params: PathParamsOut<'a>,
-    /// In order.
-    pub headers: HeadersOut<'a>,
+    pub path_params: &'a [(&'a str, Cow<'a, str>)],
+    /// In order; names in lower case already, values as raw bytes that are written as Latin-1 code points.
+    pub headers: &'a [(&'a str, &'a [u8])],
     /// `[A-Za-z0-9._-]{1,128}`.
     pub request_id: &'a str,
     /// Who calls.
     pub caller: CallerOut<'a>,
     /// W3C trace context.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceOut<'a>>,
     /// Remaining time.
     pub timeout_ms: u64,
     /// Chunks follow.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
 }
 
-/// Path parameters as an object.
-#[derive(Debug)]
-pub struct PathParamsOut<'a>(pub &'a [(&'a str, Cow<'a, str>)]);
-
-impl Serialize for PathParamsOut<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
-/// Header pairs: names in lower case already, values as raw bytes that are written as Latin-1 code points.
-#[derive(Debug)]
-pub struct HeadersOut<'a>(pub &'a [(&'a str, &'a [u8])]);
-
-impl Serialize for HeadersOut<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for (name, value) in self.0 {
-            list.serialize_element(&(name, latin1(value)))?;
-        }
-        list.end()
-    }
-}
-
-/// Bytes as Latin-1 text; borrowed when they are ASCII, as nearly all are.
-pub fn latin1(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if bytes.is_ascii() => Cow::Borrowed(text),
-        _ => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
-    }
-}
-
 /// Who calls, as the broker writes it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct CallerOut<'a> {
     /// Name of the token; `None` is anonymous.
     pub token: Option<&'a str>,
@@ -82,13 +45,79 @@ pub struct CallerOut<'a> {
 }
 
 /// Trace context, as the broker writes it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct TraceOut<'a> {
     /// W3C `traceparent`.
     pub traceparent: &'a str,
     /// W3C `tracestate`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<&'a str>,
+}
+
+impl CallOut<'_> {
+    /// Writes the head of the call: a request whose method is the endpoint as it was declared.
+    pub fn write(&self, id: u64, endpoint: &str, out: HeadWriter<'_>) {
+        out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+        json::number(out, id);
+        text(out, ",\"method\":", endpoint);
+        text(out, ",\"params\":{\"method\":", self.method);
+        text(out, ",\"target\":", self.target);
+        text(out, ",\"path\":", self.path);
+        out.extend_from_slice(b",\"query\":");
+        json::optional(out, self.query);
+        out.extend_from_slice(b",\"path_params\":");
+        object(out, self.path_params.iter().map(|(name, value)| (*name, &**value)));
+        self.write_headers(out);
+        text(out, ",\"request_id\":", self.request_id);
+        out.extend_from_slice(b",\"caller\":{\"token\":");
+        json::optional(out, self.caller.token);
+        out.extend_from_slice(b",\"labels\":");
+        object(out, self.caller.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        text(out, ",\"ip\":", self.caller.ip);
+        out.push(b'}');
+        if let Some(trace) = &self.trace {
+            text(out, ",\"trace\":{\"traceparent\":", trace.traceparent);
+            if let Some(state) = trace.tracestate {
+                text(out, ",\"tracestate\":", state);
+            }
+            out.push(b'}');
+        }
+        out.extend_from_slice(b",\"timeout_ms\":");
+        json::number(out, self.timeout_ms);
+        if self.more {
+            out.extend_from_slice(b",\"more\":true");
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    fn write_headers(&self, out: HeadWriter<'_>) {
+        out.extend_from_slice(b",\"headers\":[");
+        for (at, (name, value)) in self.headers.iter().enumerate() {
+            out.extend_from_slice(if at == 0 { b"[" } else { b",[" });
+            json::string(out, name);
+            out.push(b',');
+            json::latin1(out, value);
+            out.push(b']');
+        }
+        out.push(b']');
+    }
+}
+
+fn text(out: HeadWriter<'_>, member: &str, value: &str) {
+    out.extend_from_slice(member.as_bytes());
+    json::string(out, value);
+}
+
+fn object<'a>(out: HeadWriter<'_>, members: impl Iterator<Item = (&'a str, &'a str)>) {
+    out.push(b'{');
+    for (at, (name, value)) in members.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        json::string(out, name);
+        out.push(b':');
+        json::string(out, value);
+    }
+    out.push(b'}');
 }
 
 /// Params of a call as a worker reads them.
@@ -161,6 +190,7 @@ pub struct Cancel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{self, Message};
 
     #[test]
     fn what_a_broker_writes_a_worker_reads() {
@@ -170,21 +200,57 @@ mod tests {
             target: "/0/a/%C3%A4?x=1",
             path: "/0/a/%C3%A4",
             query: Some("x=1"),
-            path_params: PathParamsOut(&[("id", Cow::Borrowed("ä"))]),
-            headers: HeadersOut(&[("accept", b"*/*"), ("x-name", b"J\xfcrgen"), ("x-name", b"2")]),
+            path_params: &[("id", Cow::Borrowed("ä")), ("q", Cow::Borrowed("\"\\\n"))],
+            headers: &[("accept", b"*/*"), ("x-name", b"J\xfcrgen"), ("x-name", b"2")],
             request_id: "r-1",
             caller: CallerOut { token: Some("demo"), labels: &labels, ip: "127.0.0.1" },
-            trace: None,
+            trace: Some(TraceOut { traceparent: "00-1-2-03", tracestate: Some("a=b") }),
             timeout_ms: 15_000,
-            more: false,
+            more: true,
         };
 
-        let read: CallIn = serde_json::from_str(&serde_json::to_string(&out).unwrap()).unwrap();
+        let mut head = Vec::new();
+        out.write(7, "GET /0/a/{id}", &mut head);
 
+        let Ok(Message::Request { id: 7, method, params: Some(params) }) = message::read(&head) else {
+            panic!("{}", String::from_utf8_lossy(&head))
+        };
+        assert_eq!(method, "GET /0/a/{id}");
+        let read: CallIn = serde_json::from_str(params.get()).unwrap();
+        assert_eq!((read.method.as_str(), read.target.as_str()), ("GET", "/0/a/%C3%A4?x=1"));
+        assert_eq!((read.path.as_str(), read.query.as_deref()), ("/0/a/%C3%A4", Some("x=1")));
+        assert_eq!(read.path_params["q"], "\"\\\n");
+        assert_eq!((read.request_id.as_str(), read.timeout_ms, read.more), ("r-1", 15_000, true));
+        assert_eq!((read.caller.token.as_deref(), read.caller.ip.as_str()), (Some("demo"), "127.0.0.1"));
+        assert_eq!(read.trace.unwrap().tracestate.unwrap(), "a=b");
         assert_eq!(read.path_params["id"], "ä");
         assert_eq!(read.headers[1], ("x-name".to_owned(), "Jürgen".to_owned()));
         assert_eq!(read.headers[2].1, "2");
         assert_eq!(read.caller.labels["team"], "ads");
-        assert!(!read.more);
+    }
+
+    #[test]
+    fn what_is_not_there_is_null_or_left_out() {
+        let out = CallOut {
+            method: "GET",
+            target: "/",
+            path: "/",
+            query: None,
+            path_params: &[],
+            headers: &[],
+            request_id: "r",
+            caller: CallerOut { token: None, labels: &BTreeMap::new(), ip: "::1" },
+            trace: None,
+            timeout_ms: 1,
+            more: false,
+        };
+
+        let mut head = Vec::new();
+        out.write(1, "* /", &mut head);
+
+        assert_eq!(
+            String::from_utf8(head).unwrap(),
+            r#"{"jsonrpc":"2.0","id":1,"method":"* /","params":{"method":"GET","target":"/","path":"/","query":null,"path_params":{},"headers":[],"request_id":"r","caller":{"token":null,"labels":{},"ip":"::1"},"timeout_ms":1}}"#
+        );
     }
 }
