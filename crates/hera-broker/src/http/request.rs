@@ -208,6 +208,8 @@ impl Incoming {
         if chunked && length.is_some() {
             return Err(bad("Content-Length beside Transfer-Encoding"));
         }
+        // Proxies go by the method: after a 2xx to CONNECT, whatever its target looks like, they pass bytes on unread.
+        refuse_if(self.method() == "CONNECT", "CONNECT is not spoken here")?;
         let host = host.ok_or_else(|| bad("Host is missing"))?;
         if !is_host(host) {
             return Err(bad("Host is not a host and a port"));
@@ -417,6 +419,14 @@ mod tests {
         assert_eq!((same.target(), same.raw_path()), ("/a?b", "/a"));
         for target in ["http://x/a", "http://h", "a", "*", "h:80", "ftp://h/a", "/a#b"] {
             let text = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(read(&text).unwrap_err(), Code::BadRequest, "{target}");
+        }
+    }
+
+    #[test]
+    fn tunnels_are_refused_whatever_their_target() {
+        for target in ["h:80", "/a", "http://h/a"] {
+            let text = format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n");
             assert_eq!(read(&text).unwrap_err(), Code::BadRequest, "{target}");
         }
     }
