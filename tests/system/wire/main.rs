@@ -8,6 +8,7 @@ mod drain;
 mod frames;
 mod handshake;
 mod load;
+mod raw_answers;
 mod refusals;
 mod replies;
 mod revocation;

@@ -152,7 +152,9 @@ pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, abou
     if !answer.has_date {
         head.header("date", core.date.borrow().as_bytes());
     }
-    let wrapper = about.wrap.filter(|_| answer.is_plain_json && !answer.more);
+    // RFC 9110 sections 6.4.1 and 15.3.6: these have no content whatever the worker sent with them.
+    let bodiless = matches!(answer.status, 204 | 205 | 304);
+    let wrapper = about.wrap.filter(|_| answer.is_plain_json && !answer.more && !bodiless);
     match wrapper.map(|attempts| wrap(core, &answer, about, attempts)) {
         Some(Err(())) | None => {}
         Some(Ok(body)) => {
@@ -163,8 +165,10 @@ pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, abou
         }
     }
     head.bytes.extend_from_slice(&answer.header_lines);
-    // RFC 9110 section 6.4.1: these have no content whatever the worker sent with them.
-    let bodiless = matches!(answer.status, 204 | 304);
+    if answer.status == 205 {
+        // The one of them whose end is not known by its status (RFC 9112 section 6.3).
+        head.length(0);
+    }
     if !answer.more {
         if bodiless {
             return send_bodiless(core, connection, head, about).await;
