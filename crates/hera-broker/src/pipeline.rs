@@ -70,7 +70,7 @@ pub struct Call {
 
 /// Answers one request.
 pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Incoming) -> Next {
-    if incoming.raw_path().starts_with("/-/") || incoming.raw_path() == "/-" {
+    if is_own(incoming.raw_path()) {
         return own_page(&core, &connection, &incoming).await;
     }
     let mut call = Call::begin(core, connection, incoming);
@@ -367,6 +367,14 @@ impl Call {
         };
         if whole { Next::Keep } else { Next::Close }
     }
+}
+
+/// Whether a path is Hera's own, in whatever spelling: `/%2D/…` too has the canonical form `/-/…`.
+fn is_own(raw: &str) -> bool {
+    let rest = raw
+        .strip_prefix('/')
+        .and_then(|rest| ["-", "%2D", "%2d"].iter().find_map(|dash| rest.strip_prefix(dash)));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `GET /-/ready`, and nothing else under `/-/`.
