@@ -137,6 +137,25 @@ impl Line<'_> {
         json::string(self.0, text);
     }
 
+    /// A text that may hold any character. A terminal obeys more of them than those that JSON escapes: CSI is one character of Unicode too.
+    fn ascii(&mut self, member: &str, text: &str) {
+        if text.is_ascii() {
+            return self.text(member, text);
+        }
+        let mut quoted = Vec::new();
+        json::string(&mut quoted, text);
+        self.0.extend_from_slice(member.as_bytes());
+        for character in String::from_utf8_lossy(&quoted).chars() {
+            if character.is_ascii() {
+                self.0.push(character as u8);
+                continue;
+            }
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                self.0.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            }
+        }
+    }
+
     fn optional(&mut self, member: &str, text: Option<&str>) {
         self.0.extend_from_slice(member.as_bytes());
         json::optional(self.0, text);
@@ -160,7 +179,7 @@ pub fn write(call: &Call, done: &Done) {
         line.text(",\"ip\":", &call.caller_ip);
         line.text(",\"method\":", shown(call.incoming.method()));
         let path = if call.path.is_empty() { call.incoming.raw_path() } else { &call.path };
-        line.text(",\"path\":", shown(path));
+        line.ascii(",\"path\":", shown(path));
         line.optional(",\"route\":", call.route.as_ref().map(|route| route.label.as_str()));
         line.number(",\"status\":", if done.status == 0 { 499 } else { u64::from(done.status) });
         if let Some(code) = done.code {
@@ -189,10 +208,32 @@ pub fn refused_head(core: &Core, connection: &Connection, request_id: &str, refu
     });
 }
 
+/// The beginning of a text that a caller chose, up to where a token begins: some put one into the path.
 fn shown(text: &str) -> &str {
     let mut end = text.len().min(SHOWN_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    &text[..end]
+    let text = &text[..end];
+    text.match_indices("hera_")
+        .find(|(at, _)| is_secret(&text[at + 5..]))
+        .map_or(text, |(at, _)| &text[..at + 5])
+}
+
+/// Whether the id of a token stands here, behind which its secret comes.
+fn is_secret(text: &str) -> bool {
+    text.len() >= 16 && text.bytes().take(16).all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_shown_up_to_a_limit_and_to_a_token() {
+        assert_eq!(shown("/a/hera_/b"), "/a/hera_/b");
+        assert_eq!(shown("/hera_client/hera_0123456789abcdef0123/rest"), "/hera_client/hera_");
+        assert_eq!(shown(&"a".repeat(300)).len(), SHOWN_BYTES_MAX);
+        assert_eq!(shown(&"\u{e9}".repeat(300)).len(), SHOWN_BYTES_MAX);
+    }
 }
