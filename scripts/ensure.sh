@@ -4,11 +4,21 @@ set -euo pipefail
 
 declare -A PACKAGE=(
   [curl]=curl [haproxy]=haproxy [wrk]=wrk [promtool]=prometheus [cc]=gcc [cmake]=cmake [python3]=python3 [openssl]=openssl
+  [venv]=python3-venv
 )
+
+# A module of Python's is no command: Debian has what makes a virtual environment in a package of its own.
+has() {
+  if [ "$1" = venv ]; then
+    python3 -c 'import ensurepip' >/dev/null 2>&1
+  else
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]
+  fi
+}
 
 missing=()
 for tool in "$@"; do
-  command -v "$tool" >/dev/null 2>&1 || [ -x "/usr/sbin/$tool" ] || missing+=("${PACKAGE[$tool]:-$tool}")
+  has "$tool" || missing+=("${PACKAGE[$tool]:-$tool}")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 

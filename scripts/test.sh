@@ -29,7 +29,7 @@ counts() {
     END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }'
 }
 
-part tools scripts/ensure.sh curl cc promtool
+part tools scripts/ensure.sh curl cc promtool haproxy python3 venv
 part node-build bash -c 'cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build'
 part format cargo fmt --all --check
 part lint cargo clippy --workspace --all-targets --quiet -- -D warnings

@@ -3,6 +3,7 @@
 //! - [`TestBroker`]: the real binary on free ports, with its log; gone when dropped,
 //! - [`RawWorker`]: a wire peer that can do everything right, and everything wrong,
 //! - [`http`] and [`curl`]: a caller that sends literal bytes, and a real one,
+//! - [`Haproxy`]: the proxy that stands in front of brokers,
 //! - [`Canary`]: a good worker whose endpoint must go on answering, whatever else happens,
 //! - [`wait_until`]: the one way to wait for something that nobody announces.
 
@@ -12,6 +13,7 @@ mod binary;
 mod broker;
 mod canary;
 mod curl;
+mod haproxy;
 pub mod http;
 mod log;
 mod raw_worker;
@@ -22,6 +24,7 @@ pub use binary::{command, hera};
 pub use broker::{BrokerBuilder, TestBroker, Verdict};
 pub use canary::Canary;
 pub use curl::{Curl, curl};
+pub use haproxy::{Forwarded, Haproxy};
 pub use log::Log;
 pub use raw_worker::{Call, RawWorker, frame_bytes, hello, refusal};
 pub use serving::{Reply, Serving};

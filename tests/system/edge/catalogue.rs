@@ -153,6 +153,12 @@ fn ambiguous_paths_are_refused_before_the_token_is_looked_at() {
         "/a%zz",
         "/a%",
         "/a%7f",
+        "/a%c0%ae%c0%ae/b",
+        "/a/%2e./b",
+        "/a/.%2E",
+        "/a%ed%a0%80",
+        "/\u{e9}/..",
+        "/a%2F..%2Fb",
     ] {
         let response = stage.broker.ask(&Request::get(path));
         assert_eq!(says(&response), (400, "bad_path".into(), Some("no")), "{path}");
@@ -164,8 +170,51 @@ fn ambiguous_paths_are_refused_before_the_token_is_looked_at() {
         ("/..;x", "/..;x"),
         ("/a/b/", "/a/b"),
         ("/%252e", "/%252e"),
+        ("/a/%252e%252e/b", "/a/%252e%252e/b"),
+        ("/a%252fb", "/a%252fb"),
+        ("/a.", "/a."),
+        ("/a.../b", "/a.../b"),
+        ("/a?/../b", "/a"),
+        ("/a/?", "/a"),
+        ("/\u{ff0e}\u{ff0e}/a", "/%EF%BC%8E%EF%BC%8E/a"),
+        ("/\u{2025}/a", "/%E2%80%A5/a"),
+        ("/\u{2215}a", "/%E2%88%95a"),
+        ("/A/%41/a", "/A/A/a"),
     ] {
         let seen = stage.seen(Request::get(path));
         assert_eq!((&seen["params"]["path"], &seen["params"]["target"]), (&json!(canonical), &json!(path)));
+    }
+}
+
+#[test]
+fn scope_sees_the_same_path_as_route_and_worker() {
+    let stage = Stage::new();
+    let _worker = stage.mirror(&["GET /open/{*rest}", "GET /Open/{*rest}", "GET /admin/{*rest}"]);
+    let token = stage.broker.token(&["GET /open/**"]);
+    let ask = |path: &str| stage.broker.ask(&Request::get(path).token(&token));
+
+    for path in ["/open/a", "/%6fpen/a", "/op%65n/a/", "/open/..;/admin/a", "/open/%252e%252e/admin/a"] {
+        let response = ask(path);
+        assert_eq!(
+            (response.status, &response.json()["endpoint"]),
+            (200, &json!("GET /open/{*rest}")),
+            "{path}"
+        );
+    }
+    for path in ["/admin/a", "/%61dmin/a", "/Open/a", "/open;/a", "/open%3B/a", "/open./a", "/openx/a"] {
+        assert_eq!(ask(path).code(), "forbidden", "{path}");
+    }
+}
+
+#[test]
+fn own_prefix_is_never_routed_in_whatever_spelling() {
+    let stage = Stage::new();
+    let worker = stage.mirror(&["* /{*any}"]);
+    for path in ["/-/x", "/-", "/%2D/x", "/%2d/ready/x", "/%2d", "/-/", "/%2D/"] {
+        assert_eq!(stage.ask(Request::get(path)).status, 404, "{path}");
+    }
+    assert_eq!(worker.calls(), 0);
+    for path in ["/-x/y", "/--/y", "/a/-/y", "/%2Dx"] {
+        assert_eq!(stage.ask(Request::get(path)).status, 200, "{path}");
     }
 }

@@ -1,7 +1,7 @@
 //! One connection after the other, and many requests on one.
 
 use crate::stage::Stage;
-use hera_testkit::http::Request;
+use hera_testkit::http::{Request, chunked};
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
@@ -70,6 +70,103 @@ fn bytes_of_an_unread_body_are_no_request() {
     assert_eq!(worker.calls(), 0);
     caller.finish();
     assert!(caller.is_closed());
+}
+
+#[test]
+fn early_refusal_of_any_kind_leaves_no_byte_of_its_body_behind() {
+    let stage = Stage::new();
+    let worker = stage.worker(&["GET /smuggled", "POST /tiny"]);
+    let narrow = stage.broker.token(&["GET /smuggled"]);
+    let mut worker = worker;
+    worker.declare_with(
+        serde_json::json!([{"endpoint": "GET /smuggled"}, {"endpoint": "POST /tiny", "body_bytes_max": 10}]),
+    );
+    let worker = worker.serve(|_| hera_testkit::Reply::ok("smuggled"));
+    let smuggled = Request::get("/smuggled").token(&stage.token).bytes();
+    let long = [vec![b'G'; 70_000], smuggled.clone()].concat();
+    let cases = [
+        (401, Request::new("POST", "/tiny")),
+        (403, Request::new("POST", "/tiny").token(&narrow)),
+        (404, Request::new("POST", "/nowhere").token(&stage.token)),
+        (405, Request::new("PUT", "/tiny").token(&stage.token)),
+        (413, Request::new("POST", "/tiny").token(&stage.token)),
+        (400, Request::new("POST", "/tiny").token(&stage.token).header("Hera-Timeout", "soon")),
+    ];
+    for (status, request) in cases {
+        for body in [&smuggled, &long] {
+            for in_chunks in [false, true] {
+                let mut caller = stage.broker.caller();
+                let bytes = if in_chunks {
+                    let head = request.clone().header("Transfer-Encoding", "chunked").head_bytes();
+                    [head, chunked(body, 50)].concat()
+                } else {
+                    request.clone().body(body.clone()).bytes()
+                };
+                caller.try_send(&bytes);
+                assert_eq!(caller.response().status, status, "{request:?}");
+                if caller.try_send(&Request::get("/smuggled").token("canary").bytes()) {
+                    // Either it is the next request, with its own answer, or the connection ended.
+                    let next = caller.try_response("GET");
+                    assert!(next.is_none_or(|response| response.status == 401), "{status} {in_chunks}");
+                }
+            }
+        }
+    }
+    assert_eq!(worker.calls(), 0);
+}
+
+#[test]
+fn bytes_behind_an_upgrade_are_the_next_request() {
+    let stage = Stage::new();
+    let worker = stage.mirror(&["GET /x", "GET /behind"]);
+    for upgrade in ["websocket", "h2c", "TLS/1.0", "foo/2"] {
+        let request = Request::get("/x")
+            .header("Connection", "Upgrade, HTTP2-Settings")
+            .header("Upgrade", upgrade)
+            .header("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA");
+        let behind = Request::get("/behind").token(&stage.token).bytes();
+        let (calls, mut caller) = (worker.calls(), stage.broker.caller());
+
+        caller.send(&[request.token(&stage.token).bytes(), behind].concat());
+
+        let first = caller.response();
+        assert_eq!((first.status, first.header("upgrade")), (200, None), "{upgrade}");
+        assert!(!first.text().to_lowercase().contains("http2-settings"), "{}", first.text());
+        assert_eq!(caller.response().json()["params"]["path"], "/behind");
+        assert_eq!(worker.calls(), calls + 2);
+    }
+    // What is no request is refused: nothing passes through.
+    let mut caller = stage.broker.caller();
+    let request = Request::get("/x").header("Connection", "Upgrade").header("Upgrade", "websocket");
+    caller.send(&[request.token(&stage.token).bytes(), b"\x81\x85frame".to_vec(), vec![0; 100]].concat());
+    assert_eq!(caller.response().status, 200);
+    assert_eq!(caller.response().status, 400);
+    assert!(caller.is_closed());
+}
+
+#[test]
+fn bytes_behind_an_expectation_are_its_body_and_then_the_next_request() {
+    let stage = Stage::new();
+    let worker = stage.mirror(&["POST /x", "GET /smuggled"]);
+    let smuggled = Request::get("/smuggled").token(&stage.token).bytes();
+    let head = Request::new("POST", "/x").header("Expect", "100-continue");
+    let head = |token: &str| head.clone().token(token).header("Content-Length", smuggled.len().to_string());
+
+    // Sent without waiting: the body is the body, and one request is behind it.
+    let mut caller = stage.broker.caller();
+    caller.send(&[head(&stage.token).head_bytes(), smuggled.clone(), smuggled.clone()].concat());
+    assert_eq!(caller.response().status, 100);
+    assert_eq!(caller.response().json()["body_bytes"], smuggled.len());
+    assert_eq!(caller.response().json()["params"]["path"], "/smuggled");
+    assert_eq!(worker.calls(), 2);
+
+    // Refused: nobody knows whether what follows is the body, so nothing of it is read.
+    let mut caller = stage.broker.caller();
+    caller.send(&[head("wrong").head_bytes(), smuggled.clone(), smuggled.clone()].concat());
+    let response = caller.response();
+    assert_eq!((response.status, response.closes()), (401, true));
+    assert!(caller.is_closed());
+    assert_eq!(worker.calls(), 2);
 }
 
 #[test]

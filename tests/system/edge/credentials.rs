@@ -45,6 +45,39 @@ fn missing_unknown_and_malformed_tokens_get_one_answer_for_every_path() {
 }
 
 #[test]
+fn header_that_can_be_no_token_is_refused_before_it_is_looked_up() {
+    let stage = Stage::new();
+    let worker = stage.mirror(&["GET /x"]);
+    let ask = |header: Vec<u8>| {
+        let mut caller = stage.broker.caller();
+        caller.try_send(&[b"GET /x HTTP/1.1\r\nHost: h\r\n", &header[..], b"\r\n\r\n"].concat());
+        caller.response()
+    };
+    let token = stage.token.as_bytes();
+
+    assert_eq!(
+        says(&ask([b"Hera-Token: ", &vec![b'a'; 1 << 20][..]].concat())),
+        (431, "head_too_large".into(), Some("no"))
+    );
+    for control in [b"\0", b"\r", b"\x0b", b"\x7f"] {
+        let header = [b"Hera-Token: ", token, control, token].concat();
+        assert_eq!(ask(header).code(), "bad_request", "{control:?}");
+    }
+    for odd in [b"\xe9".as_slice(), b",", b", ", b";", b"=", b"\t", b" "] {
+        let header = [b"Hera-Token: ", token, odd, token].concat();
+        assert_eq!(ask(header).code(), "unauthorized", "{odd:?}");
+        let header = [b"Authorization: Bearer ", token, odd, token].concat();
+        assert_eq!(ask(header).code(), "unauthorized", "{odd:?}");
+    }
+    assert_eq!(
+        ask([b"Hera-Token:\t ", token, b" \t"].concat()).status,
+        200,
+        "space around a value is none of it"
+    );
+    assert_eq!(worker.calls(), 1);
+}
+
+#[test]
 fn token_in_the_query_is_none() {
     let stage = Stage::new();
     let _worker = stage.mirror(&["GET /x"]);

@@ -63,6 +63,12 @@ fn hop_by_hop_and_hera_headers_end_at_the_broker() {
         ("Hera_User", "root"),
         ("Hera-Executed", "no"),
         ("X-HTTP-Method-Override", "DELETE"),
+        ("X-HTTP-Method", "DELETE"),
+        ("X-Method-Override", "DELETE"),
+        ("X_Forwarded_For", "198.51.100.9"),
+        ("X_Named", "1"),
+        ("hERA-uSER", "root"),
+        ("Expect", "100-continue"),
         ("X-Original-URL", "/admin"),
         ("X-Rewrite-URL", "/admin"),
     ];
@@ -73,6 +79,8 @@ fn hop_by_hop_and_hera_headers_end_at_the_broker() {
     let names: Vec<&str> =
         seen["params"]["headers"].as_array().unwrap().iter().map(|h| h[0].as_str().unwrap()).collect();
     assert_eq!(names, ["host", "x-kept"]);
+    assert_eq!((&seen["params"]["method"], &seen["params"]["path"]), (&json!("GET"), &json!("/x")));
+    assert_eq!(seen["params"]["caller"]["ip"], "127.0.0.1");
 }
 
 #[test]

@@ -59,20 +59,49 @@ fn nothing_a_caller_sends_breaks_a_line() {
     let _worker = stage.mirror(&["* /{*any}"]);
     stage.broker.wait_log("the worker's lines", |line| line.contains("worker declared"));
     let before = stage.broker.log().lines().len();
-    for target in
-        ["/%1b%5b31m", "/a%0d%0aforged", "/\"},{\"x\":\"", "/caf%C3%A9", &format!("/{}", "a".repeat(8000))]
-    {
+    let targets = [
+        "/%1b%5b31m",
+        "/a%0d%0aforged",
+        "/\"},{\"x\":\"",
+        "/caf%C3%A9",
+        // CSI as one character, which a terminal obeys like ESC and a bracket; and text that is shown from right to left.
+        "/\u{9b}31m",
+        "/\u{9b}31m//",
+        "/\u{202e}//",
+        "/\u{85}/..",
+        &format!("/{}", "a".repeat(8000)),
+    ];
+    for target in targets {
         stage.ask(Request::get(target));
+    }
+    stage.ask(Request::get("/x").header("X-Request-Id", "\u{9b}31m").header("User-Agent", "\u{9b}31m"));
+    stage.ask(Request::get("/x").header("X-Forwarded-For", "127.0.0.2\"}, \u{9b}31m"));
+    // Refused as they come, and nothing of them is shown.
+    let refused = [
+        "GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: a\rforged\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: a\nforged\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: \u{1b}[31mforged\r\n\r\n".to_owned(),
+        "GET /\u{1b}[31mforged HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
+        format!("GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: {}\r\n\r\n", "forged ".repeat(150_000)),
+    ];
+    for bytes in &refused {
+        let mut caller = stage.broker.caller();
+        caller.try_send(bytes.as_bytes());
+        assert!(matches!(caller.response().status, 400 | 431));
     }
     stage.ask(Request::get("/last-one"));
     stage.broker.wait_log("the last line", |line| line.contains("/last-one"));
+    let expected = before + targets.len() + 2 + refused.len() + 1;
+    // Each core hands its lines over by itself.
+    wait_until("a line for each", || stage.broker.log().lines().len() >= expected);
 
     for line in &stage.broker.log().lines()[before..] {
         assert!(line.len() < 2000, "{line}");
         assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
-        assert!(!line.contains('\u{1b}'), "{line}");
+        assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line:?}");
+        assert!(!line.contains("forged") || line.contains("%0d%0aforged"), "{line}");
     }
-    assert_eq!(stage.broker.log().lines().len(), before + 6);
+    assert_eq!(stage.broker.log().lines().len(), expected);
 }
 
 #[test]
@@ -106,17 +135,39 @@ fn metrics_count_calls_by_route_and_never_by_path() {
     assert!(text.lines().all(|line| line.starts_with('#') || line.starts_with("hera_")), "{text}");
 }
 
+/// Well-formed, and of no broker.
+fn unknown_token(n: u64) -> String {
+    let text = format!("hera_{n:016x}{n:064x}");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    text + &hera_protocol::key::hex(&digest.as_ref()[..4])
+}
+
 #[test]
 fn metrics_stay_within_bounds_whatever_callers_ask_for() {
     let stage = Stage::new();
     let _worker = stage.mirror(&["GET /x"]);
     let series = || stage.broker.metrics().lines().count();
     stage.ask(Request::get("/nowhere"));
+    stage.broker.ask(&Request::get("/x"));
+    stage.ask(Request::new("POST", "/x"));
+    stage.ask(Request::get("/x"));
     let before = series();
-    let mut caller = stage.broker.caller();
-    for n in 0..300 {
-        caller.send(&Request::new(&format!("M{n}"), &format!("/p{n}")).token(&stage.token).bytes());
-        assert_eq!(caller.response().status, 404);
+    for batch in 0..20 {
+        let mut caller = stage.broker.caller();
+        let numbers = batch * 250..(batch + 1) * 250;
+        let requests = numbers.clone().flat_map(|n| match n % 4 {
+            0 => Request::get(&format!("/path/{n}")).token(&stage.token).bytes(),
+            1 => Request::new(&format!("M{n}"), "/x").token(&stage.token).bytes(),
+            2 => Request::get("/x").token(&unknown_token(n)).bytes(),
+            _ => Request::get(&format!("/x?q={n}"))
+                .token(&stage.token)
+                .header("X-Request-Id", format!("r{n}"))
+                .bytes(),
+        });
+        caller.send(&requests.collect::<Vec<u8>>());
+        for n in numbers {
+            assert_eq!(caller.response().status, [404, 405, 401, 200][n as usize % 4]);
+        }
     }
     assert!(series() <= before + 2, "{before} became {}", series());
 }

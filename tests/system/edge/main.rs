@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod admin;
+mod behind_haproxy;
 mod bodies;
 mod catalogue;
 mod connections;
@@ -11,6 +12,9 @@ mod log_and_metrics;
 mod metadata;
 mod methods;
 mod overload;
+mod secrets;
+mod slow;
 mod stage;
 mod start;
 mod strictness;
+mod vectors;
