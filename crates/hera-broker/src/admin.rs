@@ -138,6 +138,13 @@ impl AdminReply {
         }
     }
 
+    /// 201, with the path under which the new record can be revoked.
+    fn created(path: String, value: &impl serde::Serialize) -> AdminReply {
+        let mut reply = AdminReply::json(201, value);
+        reply.headers.push(("Location", path));
+        reply
+    }
+
     fn error(status: u16, code: &str, detail: &str) -> AdminReply {
         AdminReply::json(status, &serde_json::json!({"code": code, "detail": detail}))
     }

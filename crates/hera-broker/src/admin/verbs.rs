@@ -55,7 +55,8 @@ fn create_token(request: &AdminRequest, registry: &Standalone, now_unix: u64) ->
 /// `token` is null for the anonymous record, which has none.
 fn made_token(made: CreatedToken) -> AdminReply {
     let token = made.text.as_ref().map(|text| text.expose());
-    AdminReply::json(201, &json!({"id": made.record.id, "name": made.record.name, "token": token}))
+    let record = json!({"id": made.record.id, "name": made.record.name, "token": token});
+    AdminReply::created(format!("/v1/tokens/{}", made.record.id), &record)
 }
 
 fn list_keys(registry: &Standalone) -> Result<AdminReply, Error> {
@@ -78,7 +79,8 @@ fn update_key(request: &AdminRequest, registry: &Standalone, name: &str) -> Resu
 }
 
 fn made_key(made: CreatedKey) -> AdminReply {
-    AdminReply::json(201, &json!({"id": made.record.id, "name": made.record.name, "key": made.key.to_text()}))
+    let record = json!({"id": made.record.id, "name": made.record.name, "key": made.key.to_text()});
+    AdminReply::created(format!("/v1/keys/{}", made.record.id), &record)
 }
 
 fn endpoints(catalogue: &Catalogue) -> AdminReply {
