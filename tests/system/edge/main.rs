@@ -8,6 +8,7 @@ mod catalogue;
 mod connections;
 mod credentials;
 mod headers;
+mod lint;
 mod log_and_metrics;
 mod metadata;
 mod methods;
