@@ -81,6 +81,7 @@ const CALL =
 function readCall(text: string): Request | undefined {
   const found = CALL.exec(text);
   if (!found || !text.endsWith("}")) return undefined;
+  if (mayNestTooDeep(text)) return undefined;
   const id = Number(found[1]);
   if (!Number.isSafeInteger(id)) return undefined;
   try {
@@ -89,6 +90,16 @@ function readCall(text: string): Request | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether there are enough brackets to nest deeper than P-8 allows; a call rarely has as many. */
+function mayNestTooDeep(text: string): boolean {
+  let brackets = 0;
+  for (let at = 0; at < text.length; at++) {
+    // `[` is `{` without this bit.
+    if ((text.charCodeAt(at) | 0x20) === 0x7b) brackets++;
+  }
+  return brackets > limits.json_depth_max;
 }
 
 function bad(code: BadHead["code"], reason: string, id?: number): BadHead {
