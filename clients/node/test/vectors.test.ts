@@ -76,6 +76,31 @@ describe("messages", () => {
   }
 });
 
+describe("json", () => {
+  const bytes = (text?: string, inHex?: string) =>
+    Buffer.from(text ?? inHex ?? "", text === undefined ? "hex" : "utf8");
+  // Calls have a way of their own through the reader.
+  for (const method of ["ping", "GET /x"]) {
+    for (const { name, value, value_hex, head, head_hex } of cases("json")) {
+      const isHead = (value ?? value_hex) === undefined;
+      if (isHead && method !== "ping") continue;
+      test(`${name}, ${method}`, () => {
+        const before = Buffer.from(`{"jsonrpc":"2.0","id":5,"method":"${method}","params":{"v":`);
+        const whole = isHead
+          ? bytes(head, head_hex)
+          : Buffer.concat([before, bytes(value, value_hex), Buffer.from("}}")]);
+
+        const message: Json = readMessage(whole);
+
+        if (name.startsWith("y_")) assert.deepEqual([message.kind, message.id, message.method], ["request", 5, method]);
+        else if (name.startsWith("n_")) assert.equal(message.code, "parse_error");
+        else assert.ok(["request", "bad"].includes(message.kind));
+        assert.equal((Object.prototype as Json).polluted, undefined);
+      });
+    }
+  }
+});
+
 describe("keys", () => {
   for (const { name, key, id, seed, cluster, error } of cases("keys")) {
     test(name, () => {

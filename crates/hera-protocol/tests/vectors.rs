@@ -345,3 +345,44 @@ fn worker_keys_are_read_strictly_and_written_back() {
         },
     );
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonCase {
+    name: String,
+    value: Option<String>,
+    value_hex: Option<String>,
+    head: Option<String>,
+    head_hex: Option<String>,
+}
+
+impl JsonCase {
+    fn head(&self) -> Vec<u8> {
+        let bytes = |hex: &Option<String>| hex.as_ref().map(|hex| unhex(hex).unwrap());
+        if let Some(head) = self.head.clone().map(String::into_bytes).or_else(|| bytes(&self.head_hex)) {
+            return head;
+        }
+        let value = self.value.clone().map(String::into_bytes).or_else(|| bytes(&self.value_hex)).unwrap();
+        let before = br#"{"jsonrpc":"2.0","id":5,"method":"ping","params":{"v":"#;
+        [&before[..], &value, b"}}"].concat()
+    }
+}
+
+#[test]
+fn json_is_read_as_strictly_as_rfc_8259_has_it() {
+    replay(
+        "json.json",
+        |case: &JsonCase| &case.name,
+        |case| {
+            let head = case.head();
+            let read = message::read(&head);
+            match (&case.name[..2], &read) {
+                ("y_", Ok(Message::Request { id: 5, method, .. })) if method == "ping" => Ok(()),
+                ("n_", Err(bad)) if bad.code == Code::ParseError => Ok(()),
+                ("i_", Ok(Message::Request { .. })) => Ok(()),
+                ("i_", Err(bad)) if matches!(bad.code, Code::ParseError | Code::InvalidRequest) => Ok(()),
+                _ => Err(format!("is read as {read:?}")),
+            }
+        },
+    );
+}

@@ -3,7 +3,7 @@
 use crate::stage::Stage;
 use hera_testkit::http::Request;
 use hera_testkit::{RawWorker, frame_bytes, refusal, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 
 #[test]
@@ -154,6 +154,59 @@ fn head_that_is_not_json_is_a_parse_error_and_the_third_one_cuts() {
     wait_until("a line for each", || {
         stage.broker.log().matching(|line| line.contains("session cut")).len() == bad.len()
     });
+}
+
+/// A case of `json.json`: its name, and its head.
+fn json_case(case: &Value) -> (String, Vec<u8>) {
+    let bytes = |member: &str| {
+        let hex = format!("{member}_hex");
+        let text = case[member].as_str().map(|text| text.as_bytes().to_vec());
+        text.or_else(|| case[hex.as_str()].as_str().map(|hex| hera_protocol::key::unhex(hex).unwrap()))
+    };
+    let head = bytes("head").unwrap_or_else(|| {
+        let before = br#"{"jsonrpc":"2.0","id":5,"method":"ping","params":{"v":"#;
+        [&before[..], &bytes("value").unwrap(), b"}}"].concat()
+    });
+    (case["name"].as_str().unwrap().to_owned(), head)
+}
+
+#[test]
+fn json_is_judged_by_a_live_broker_as_the_vectors_say() {
+    let stage = Stage::new();
+    let key = stage.broker.key("raw", &["/**"]);
+    let file: Value = serde_json::from_str(include_str!("../../../spec/vectors/json.json")).unwrap();
+    let cases: Vec<(String, Vec<u8>)> = file["cases"].as_array().unwrap().iter().map(json_case).collect();
+    assert!(cases.len() >= 100);
+    let mut good = RawWorker::join(stage.broker.workers(), &key);
+
+    for (name, head) in &cases {
+        if name.starts_with("y_") {
+            good.send_frame(head, b"");
+            let (answer, _) = good.read().unwrap();
+            assert_eq!((&answer["id"], &answer["result"]), (&json!(5), &json!({})), "{name}");
+            continue;
+        }
+        let mut worker = RawWorker::join(stage.broker.workers(), &key);
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            worker.try_send(&frame_bytes(head, b""));
+            answers.extend(worker.read().map(|(answer, _)| answer));
+        }
+        if name.starts_with("n_") {
+            let codes: Vec<&str> = answers.iter().map(refusal).collect();
+            assert_eq!(codes, ["parse_error"; 3], "{name}");
+            assert!(answers.iter().all(|answer| answer["error"]["code"] == -32700), "{name}");
+            assert!(worker.is_closed(), "{name}");
+        } else {
+            let known = |answer: &Value| {
+                matches!(refusal(answer), "none" | "parse_error" | "invalid_request" | "unknown_method")
+            };
+            assert!(!answers.is_empty() && answers.iter().all(known), "{name} {answers:?}");
+        }
+    }
+
+    stage.canary.must_answer();
+    assert!(stage.broker.log().matching(|line| line.contains("panic")).is_empty());
 }
 
 #[test]
