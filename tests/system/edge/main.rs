@@ -7,6 +7,7 @@ mod bodies;
 mod catalogue;
 mod connections;
 mod credentials;
+mod fragments;
 mod headers;
 mod lint;
 mod log_and_metrics;
