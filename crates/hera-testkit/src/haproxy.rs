@@ -105,6 +105,8 @@ fn forwarded(line: &str) -> Option<Forwarded> {
 }
 
 /// One thread, so that the log has the order of what happened.
+///
+/// `req.fhdr` and not `req.hdr`, which takes the last part between commas: setting a header again from that would make one token of two, and refuse nothing.
 fn configuration(broker: SocketAddr) -> String {
     format!(
         r#"global
@@ -132,8 +134,9 @@ defaults
 frontend callers
     bind fd@0
     log-format "request %ST %[var(txn.worker)] %HM %HU"
-    http-request set-var(txn.timeout) req.hdr(Hera-Timeout)
-    http-request set-var(txn.token) req.hdr(Hera-Token)
+    http-request deny deny_status 400 if {{ req.fhdr_cnt(Hera-Token) gt 1 }} || {{ req.fhdr_cnt(Hera-Timeout) gt 1 }}
+    http-request set-var(txn.timeout) req.fhdr(Hera-Timeout)
+    http-request set-var(txn.token) req.fhdr(Hera-Token)
     http-request del-header hera- -m beg
     http-request set-header Hera-Timeout %[var(txn.timeout)] if {{ var(txn.timeout) -m found }}
     http-request set-header Hera-Token %[var(txn.token)] if {{ var(txn.token) -m found }}

@@ -41,7 +41,8 @@ impl Front {
         caller.try_send(bytes);
         let mut responses = Vec::new();
         while let Some(response) = caller.try_response("GET") {
-            responses.push(response);
+            // `100 Continue` is no answer yet.
+            responses.extend((response.status != 100).then_some(response));
         }
         wait_until("a log line for each answer", || {
             self.haproxy.forwarded().len() >= logged + responses.len()
@@ -249,4 +250,49 @@ fn early_refusal_leaves_no_byte_of_its_body_on_the_connection_to_the_broker() {
     }
     let seen = front.seen.lock().unwrap();
     assert!(seen.iter().all(|(_, target, _)| target.starts_with("/own/")), "{seen:?}");
+}
+
+#[test]
+fn two_tokens_are_refused_and_never_become_one() {
+    let front = Front::new();
+    let token = &front.stage.token;
+    for (first, second) in [(token.as_str(), token.as_str()), (token, "wrong"), ("wrong", token)] {
+        let twice = Request::get("/x").token(first).token(second);
+        assert_eq!(front.haproxy.ask(&twice).status, 400);
+        let in_one = Request::get("/x").token(&format!("{first}, {second}"));
+        assert_eq!(front.haproxy.ask(&in_one).code(), "unauthorized");
+    }
+    let twice = Request::get("/x").header("Hera-Timeout", "1s").header("Hera-Timeout", "2s");
+    assert_eq!(front.ask(twice).status, 400);
+    assert_eq!(front.ask(Request::get("/x").header("Hera-Timeout", "1s, 2s")).code(), "bad_timeout");
+}
+
+#[test]
+fn upgrade_and_expectation_open_no_tunnel() {
+    let front = Front::new();
+    let canary = Request::get("/canary").token(&front.stage.token).header("Connection", "close").bytes();
+    for request in [
+        Request::get("/x")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            // Without it HAProxy refuses.
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        Request::get("/x")
+            .header("Connection", "Upgrade, HTTP2-Settings")
+            .header("Upgrade", "h2c")
+            .header("HTTP2-Settings", "AAMAAABk"),
+        Request::post("/x", "hello").header("Connection", "Upgrade").header("Upgrade", "foo/1"),
+        Request::post("/x", "hello").header("Expect", "100-continue"),
+        Request::post("/x", canary.clone()).header("Expect", "100-continue").header("Upgrade", "h2c"),
+    ] {
+        let bytes = request.clone().token(&front.stage.token).bytes();
+
+        let outcome = front.send(&[bytes, canary.clone()].concat());
+
+        assert_eq!(outcome.statuses(), [200, 200], "{request:?}");
+        let targets: Vec<&str> = outcome.calls.iter().map(|(_, target, _)| target.as_str()).collect();
+        assert_eq!(targets, ["/x", "/canary"], "{request:?}");
+        let logged: Vec<&str> = outcome.forwarded.iter().map(|request| request.target.as_str()).collect();
+        assert_eq!(logged, targets, "{request:?}");
+    }
 }

@@ -240,4 +240,14 @@ fn own_pages_are_ready_and_nothing_else() {
         assert!(matches!(response.status, 401 | 404), "{path}: {response:?}");
     }
     assert_eq!(stage.ask(Request::get("/metrics")).status, 404);
+    // Not with the admin token either, which is no token here.
+    let admin = std::fs::read_to_string(stage.broker.data_dir().join("admin.token")).unwrap();
+    for method in ["GET", "POST", "DELETE"] {
+        for path in ["/v1/tokens", "/metrics", "/healthz", "/"] {
+            let bearer = format!("Bearer {}", admin.trim());
+            let request = Request::new(method, path).header("Authorization", bearer);
+            assert_eq!(stage.broker.ask(&request).status, 401, "{method} {path}");
+            assert_eq!(stage.broker.ask(&request.token(&stage.token)).status, 404, "{method} {path}");
+        }
+    }
 }
