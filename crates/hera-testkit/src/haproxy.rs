@@ -9,6 +9,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+const READY: &str = "/-/ready";
+
 /// A running HAProxy: ended when dropped, its log shown when the test fails.
 #[derive(Debug)]
 pub struct Haproxy {
@@ -34,7 +36,7 @@ pub struct Forwarded {
 impl Haproxy {
     /// Starts one in front of `broker`, which is ready by then, and waits until it serves.
     pub fn before(broker: &TestBroker) -> Haproxy {
-        wait_until("the broker to be ready", || broker.ask(&Request::get("/-/ready")).status == 200);
+        wait_until("the broker to be ready", || broker.ask(&Request::get(READY)).status == 200);
         // The socket is made here and handed over as its standard input: the port is known, and nobody can take it in between.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -52,7 +54,7 @@ impl Haproxy {
             .unwrap_or_else(|error| panic!("haproxy (package haproxy) does not start: {error}"));
         let log = Log::of(child.stdout.take().unwrap());
         let haproxy = Haproxy { address, child, log, _dir: dir };
-        wait_until("HAProxy to serve", || haproxy.ask(&Request::get("/-/ready")).status == 200);
+        wait_until("HAProxy to serve", || haproxy.ask(&Request::get(READY)).status == 200);
         haproxy
     }
 
@@ -73,9 +75,10 @@ impl Haproxy {
         &self.log
     }
 
-    /// The requests that it logged so far, in order.
+    /// The requests that it logged so far, in order, without those by which this fixture waited for it.
     pub fn forwarded(&self) -> Vec<Forwarded> {
-        self.log.lines().iter().filter_map(|line| forwarded(line)).collect()
+        let logged = self.log.lines();
+        logged.iter().filter_map(|line| forwarded(line)).filter(|request| request.target != READY).collect()
     }
 }
 
