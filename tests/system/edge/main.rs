@@ -14,6 +14,7 @@ mod log_and_metrics;
 mod metadata;
 mod methods;
 mod overload;
+mod paths;
 mod secrets;
 mod slow;
 mod stage;
