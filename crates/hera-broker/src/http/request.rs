@@ -12,6 +12,8 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// Largest request target.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Largest request line: room for a method and a version.
+const LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + 64;
 
 /// How the body's end is known (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,10 @@ impl Incoming {
                 Code::UriTooLong,
                 format!("target of {} bytes exceeds the limit of {TARGET_BYTES_MAX}", target.len()),
             ));
+        }
+        // As for a line that is not whole yet: a head must not be read by how it was split.
+        if target.end - method.start + " HTTP/1.1\r".len() > LINE_BYTES_MAX {
+            return Err(line_too_long());
         }
         check_line_ends(&input[..whole])?;
 
@@ -258,15 +264,16 @@ impl Incoming {
 /// Whether what came so far can still become a head.
 fn too_large(input: &[u8]) -> Option<Refusal> {
     let line = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
-    if line > TARGET_BYTES_MAX + 64 {
-        return Some(Refusal::new(
-            Code::UriTooLong,
-            format!("request line exceeds the limit of {TARGET_BYTES_MAX} bytes"),
-        ));
+    if line > LINE_BYTES_MAX {
+        return Some(line_too_long());
     }
     (input.len() > HEAD_BYTES_MAX).then(|| {
         Refusal::new(Code::HeadTooLarge, format!("head exceeds the limit of {HEAD_BYTES_MAX} bytes"))
     })
+}
+
+fn line_too_long() -> Refusal {
+    Refusal::new(Code::UriTooLong, format!("request line exceeds the limit of {LINE_BYTES_MAX} bytes"))
 }
 
 fn explain(input: &[u8], error: httparse::Error) -> Refusal {
@@ -440,6 +447,16 @@ mod tests {
         assert_eq!(read(&many).unwrap_err(), Code::HeadTooLarge);
         let big = format!("GET /a HTTP/1.1\r\nHost: h\r\nx: {}", "a".repeat(HEAD_BYTES_MAX));
         assert_eq!(read(&big).unwrap_err(), Code::HeadTooLarge);
+    }
+
+    #[test]
+    fn long_method_is_refused_whether_its_head_comes_whole_or_in_parts() {
+        let target = "a".repeat(TARGET_BYTES_MAX - 1);
+        let head = |method: usize| format!("{} /{target} HTTP/1.1\r\nHost: h\r\n\r\n", "M".repeat(method));
+        assert!(read(&head(53)).unwrap().is_some());
+        assert_eq!(read(&head(54)).unwrap_err(), Code::UriTooLong);
+        assert!(read(&head(53)[..TARGET_BYTES_MAX + 64]).unwrap().is_none());
+        assert_eq!(read(&head(54)[..TARGET_BYTES_MAX + 65]).unwrap_err(), Code::UriTooLong);
     }
 
     #[test]
