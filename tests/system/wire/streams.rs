@@ -86,6 +86,21 @@ fn body_longer_or_shorter_than_its_length_is_cut() {
     stage.canary.must_answer();
 }
 
+/// Nothing of the answer was sent yet, so the caller is told instead of cut off.
+#[test]
+fn beginning_longer_than_its_length_is_a_bad_reply() {
+    let stage = Stage::new();
+    let mut worker = stage.worker(&["GET /x"]);
+    let (mut caller, call) = stage.call(&mut worker, Request::get("/x"));
+    let result = json!({"status": 200, "headers": [["content-length", "4"]], "more": true});
+    worker.answer_with(call.id, result, b"seven b");
+
+    let response = caller.response();
+    assert_eq!((response.status, response.code().as_str()), (502, "bad_reply"));
+    worker.ping();
+    stage.canary.must_answer();
+}
+
 #[test]
 fn chunks_of_no_body_are_dropped() {
     let stage = Stage::new();

@@ -330,7 +330,8 @@ impl Session {
     }
 
     fn answered(&self, core: &Rc<Core>, id: u64, mut call: InFlight, raw: &RawValue, body: Attachment) {
-        let reply = match reply::read(raw) {
+        let judged = reply::read(raw).and_then(|reply| reply.holds(body.len()).map(|()| reply));
+        let reply = match judged {
             Ok(reply) => reply,
             Err(reason) => {
                 tracing::warn!(worker = %self.worker.label, %reason, "bad reply from a worker");
@@ -635,7 +636,7 @@ fn is_streaming(waiter: &Waiter) -> bool {
 }
 
 /// Turns a reply that passed every rule into what the caller's side writes.
-fn encode(reply: reply::Reply<'_>, body: Attachment) -> Answer {
+pub fn encode(reply: reply::Reply<'_>, body: Attachment) -> Answer {
     let mut lines = Vec::with_capacity(reply.headers.iter().map(|(n, v)| n.len() + v.len() + 4).sum());
     let (mut has_date, mut is_json, mut is_coded) = (false, false, false);
     for (name, value) in &reply.headers {

@@ -61,6 +61,20 @@ pub enum BadReply {
     /// Twice, or no number.
     #[error("content-length is not one number")]
     ContentLength,
+    /// The attachment alone is more than `content-length`.
+    #[error("attachment is longer than content-length")]
+    Overrun,
+}
+
+impl Reply<'_> {
+    /// Holds the attachment, which begins a body with `more`, to the length of the whole: as long as nothing was sent on, the caller can be told.
+    pub fn holds(&self, attachment: usize) -> Result<(), BadReply> {
+        let bodiless = matches!(self.status, 204 | 205 | 304);
+        match self.content_length {
+            Some(length) if self.more && !bodiless && (attachment as u64) > length => Err(BadReply::Overrun),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[derive(Deserialize)]
