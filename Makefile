@@ -1,5 +1,5 @@
 # One command per habit. `make demo` and `make test` install what a fresh machine lacks, and say so.
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint fuzz bench clean
 
 # The main job on one machine, on real data. ONCE=1 ends after the tour.
 demo:
@@ -12,8 +12,13 @@ test:
 
 lint:
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cd clients/node && npm run --silent lint
+
+# A minute for each target of fuzz/; SECONDS_EACH=600 for longer.
+fuzz:
+	@scripts/fuzz.sh $(or $(SECONDS_EACH),60)
 
 # CPU per call of the broker beside HAProxy, and of a Node worker beside Express and Fastify, each in one run.
 bench:
@@ -26,4 +31,4 @@ bench:
 
 clean:
 	cargo clean
-	rm -rf clients/node/dist clients/node/node_modules demo/node/node_modules demo/.run
+	rm -rf fuzz/target clients/node/dist clients/node/node_modules demo/node/node_modules demo/.run

@@ -18,7 +18,7 @@ part() {
   echo "== $name done in $((SECONDS - start)) s"
 }
 
-# Sums up what `cargo test` and node's runner say of themselves.
+# Sums up what `cargo test`, node's runner, the demo and the fuzzer say of themselves.
 counts() {
   cat "$logs"/*.log | awk '
     /^test result:/ { passed += $4; failed += $6; skipped += $8 }
@@ -26,12 +26,13 @@ counts() {
     /^(# |ℹ )fail [0-9]+$/ { failed += $3 }
     /^(# |ℹ )skipped [0-9]+$/ { skipped += $3 }
     /^All [0-9]+ answers were right/ { passed += $2 }
+    /^fuzz: [0-9]+ targets held$/ { passed += $2 }
     END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }'
 }
 
 part tools scripts/ensure.sh curl cc promtool haproxy python3 venv
 part node-build bash -c 'cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build'
-part format cargo fmt --all --check
+part format bash -c 'cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check'
 part lint cargo clippy --workspace --all-targets --quiet -- -D warnings
 part node-lint bash -c 'cd clients/node && npm run --silent lint'
 part node-test bash -c 'cd clients/node && npm test --silent'
@@ -44,6 +45,8 @@ done
 # These wait for limits most of the time, so more of them than cores go at once.
 part system env RUST_TEST_THREADS=6 cargo test -p hera-tests --lib --bins --test docs --test wire --test edge --test tls --quiet --no-fail-fast
 part delivery cargo test -p hera-tests --test delivery --quiet --no-fail-fast
+# Long enough to run the whole corpus and a little beyond; `make fuzz` looks for more.
+part fuzz scripts/fuzz.sh 3
 part demo env PROFILE=dev ONCE=1 demo/run.sh
 
 counts

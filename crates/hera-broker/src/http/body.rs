@@ -127,8 +127,8 @@ impl BodyReader {
         }
     }
 
-    /// What can be had without reading more.
-    fn take(&mut self, input: &mut BytesMut, most: usize, eager: bool) -> Result<Option<Bytes>, Fault> {
+    /// What can be had without reading more: a piece, or `None` where more bytes are needed or [`BodyReader::is_done`].
+    pub fn take(&mut self, input: &mut BytesMut, most: usize, eager: bool) -> Result<Option<Bytes>, Fault> {
         loop {
             match self.state {
                 State::Length(0) => self.state = State::Done,
