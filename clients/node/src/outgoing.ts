@@ -41,7 +41,7 @@ export class Outgoing {
   /** HTTP/1.1's reason phrase; the broker's own is sent. */
   statusMessage: string | undefined;
   sendDate = true;
-  /** Whether the caller left, or the answer was cut. */
+  /** Whether it is over: told before 'close'. */
   destroyed = false;
   /** @internal A handler runs on the stack: what goes wrong may be thrown to it. */
   inHandler = false;
@@ -66,13 +66,14 @@ export class Outgoing {
     return this.#ended;
   }
 
-  /** Whether all of it went out. */
+  /** Whether all of it went out; of an answer in one frame that is so when `end` returns. */
   get writableFinished(): boolean {
-    return this.#finished;
+    return this.#finished || (this.#ended && !this.#call.output);
   }
 
+  /** Always, as with Node: `writableEnded` tells whether it still takes anything. */
   get writable(): boolean {
-    return !this.#ended && !this.destroyed;
+    return true;
   }
 
   /** Bytes that wait because nobody takes them. */
@@ -450,19 +451,23 @@ export class Outgoing {
     this.#finish();
   }
 
+  /** @internal */
+  closeNow(): void {
+    this.#close();
+  }
+
   #finish(): void {
     if (this.#closed) return;
-    if (!this.#finished) {
-      this.#finished = true;
-      this.emit("finish");
-    }
-    this.#close();
+    if (this.#finished) return;
+    this.#finished = true;
+    this.emit("finish");
+    process.nextTick(close, this);
   }
 
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (!this.#finished) this.destroyed = true;
+    this.destroyed = true;
     this.emit("close");
   }
 }
@@ -472,10 +477,21 @@ export interface Outgoing extends Stream {}
 // Like Node's own, a legacy Stream: events and a name. Most answers have no listener, so the table of them is made with the first.
 Object.setPrototypeOf(Outgoing.prototype, Stream.prototype);
 
-makeWritable(Outgoing.prototype, ["chunkedEncoding", "connection", "finished", "shouldKeepAlive", "socket"]);
+makeWritable(Outgoing.prototype, [
+  "chunkedEncoding",
+  "connection",
+  "finished",
+  "shouldKeepAlive",
+  "socket",
+  "writable",
+]);
 
 function finish(res: Outgoing): void {
   res.finishNow();
+}
+
+function close(res: Outgoing): void {
+  res.closeNow();
 }
 
 function pair(json: string, name: string, value: string): string {

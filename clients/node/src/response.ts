@@ -223,7 +223,9 @@ export class Response extends Outgoing {
     }
     if (this.req.method === "HEAD") this.end();
     else if (piece === undefined) this.end();
-    else this.end(piece, "utf8");
+    else if (this.end === Outgoing.prototype.end) this.end(piece);
+    // Middleware that wraps `end` gets what it gets of Express: bytes.
+    else this.end(typeof piece === "string" ? Buffer.from(piece) : piece);
     return this;
   }
 
