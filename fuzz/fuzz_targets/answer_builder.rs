@@ -234,7 +234,7 @@ impl Stage {
         }
         let about = About {
             request_id: "r-1",
-            method: asked.method,
+            is_head: asked.method == "HEAD",
             minor: asked.minor,
             keep: asked.keep,
             worker: "s/1/i",

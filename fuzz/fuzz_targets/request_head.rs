@@ -66,7 +66,10 @@ fn take<'a>(parts: impl Iterator<Item = &'a [u8]>, all: usize) -> Result<Option<
         Ok(None) => Ok(None),
         Ok(Some(head)) => Ok(Some(Read {
             request: (head.method().to_owned(), head.target().to_owned(), head.minor),
-            headers: head.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
+            headers: head
+                .headers()
+                .map(|(name, value)| (String::from_utf8(name.to_vec()).expect("a token"), value.to_vec()))
+                .collect(),
             framing: head.framing,
             flags: (head.expects_continue, head.wants_close),
             rest: input.to_vec(),

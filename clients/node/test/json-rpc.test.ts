@@ -65,8 +65,9 @@ async function serve(broker: string, secret: string): Promise<{ leave(): void }>
         if (message.error) failed(new Error(JSON.stringify(message.error)));
         else if (message.method) {
           void server.receive(message).then((response) => {
-            const body = bodies.get(0);
-            bodies.clear();
+            // A status that is asked meanwhile has none, and must not take the body of the call.
+            const body = message.method === ENDPOINT ? bodies.get(0) : undefined;
+            if (body) bodies.clear();
             if (response) socket.write(encodeFrame(JSON.stringify(response), body));
           });
         } else if (message.id === 1) {
@@ -111,13 +112,14 @@ test("unmodified JSON-RPC server serves calls of a fake broker", {
 
 test("unmodified JSON-RPC server serves calls of a real broker", {
   skip: HERA_TEST_BROKER === undefined && "HERA_TEST_BROKER is not set",
-}, async () => {
+}, async (t) => {
   const server = await serve(HERA_TEST_BROKER as string, HERA_TEST_SECRET as string);
+  // Also where the call fails: an open socket would keep this process, and who waits for it, for ever.
+  t.after(() => server.leave());
   if (HERA_TEST_HTTP) {
     const token = HERA_TEST_TOKEN ? ["--header", `Hera-Token: ${HERA_TEST_TOKEN}`] : [];
     const args = ["--silent", "--show-error", "--fail", ...token, `${HERA_TEST_HTTP}/0/json-rpc-test/ann`];
     const { stdout } = await promisify(execFile)("curl", args);
     assert.equal(stdout, "hello ann, true");
   }
-  server.leave();
 });

@@ -23,19 +23,22 @@ pub const HAND_OVER: usize = 32 * 1024;
 pub const BUFFERS_MAX: usize = 256;
 /// What a line shows at most of a text that a caller chose.
 const SHOWN_BYTES_MAX: usize = 256;
+/// Room for the line that makes a buffer full.
+const LINE_BYTES: usize = 2 * 1024;
 
 /// One core's part of the log.
 #[derive(Debug)]
 pub struct LogBuffer {
     lines: RefCell<Vec<u8>>,
     count: Cell<u64>,
+    stamp: RefCell<Stamp>,
     writer: Option<mpsc::SyncSender<Vec<u8>>>,
 }
 
 impl LogBuffer {
     /// A buffer in front of `writer`; without one, nothing is even formatted.
     pub fn new(writer: Option<mpsc::SyncSender<Vec<u8>>>) -> LogBuffer {
-        LogBuffer { lines: RefCell::default(), count: Cell::new(0), writer }
+        LogBuffer { lines: RefCell::default(), count: Cell::new(0), stamp: RefCell::default(), writer }
     }
 
     /// Adds a line: `write` adds members behind the time and the request id.
@@ -44,11 +47,14 @@ impl LogBuffer {
             return;
         }
         let mut lines = self.lines.borrow_mut();
+        if lines.capacity() == 0 {
+            // All that a buffer will hold, at once: growing it would copy it a dozen times.
+            lines.reserve(HAND_OVER + LINE_BYTES);
+        }
         lines.extend_from_slice(b"{\"time\":\"");
-        crate::clock::rfc3339(&mut lines, crate::clock::unix_ms());
-        lines.push(b'"');
+        self.stamp.borrow_mut().write(&mut lines, crate::clock::unix_ms());
         let mut line = Line(&mut lines);
-        line.text(",\"request_id\":", request_id);
+        line.plain("\",\"request_id\":", request_id);
         write(&mut line);
         lines.extend_from_slice(b"}\n");
         self.count.set(self.count.get() + 1);
@@ -128,10 +134,37 @@ impl Done {
     }
 }
 
+/// The time of a line. Its date and its second are spelled once a second.
+#[derive(Debug, Default)]
+struct Stamp {
+    second: u64,
+    text: Vec<u8>,
+}
+
+impl Stamp {
+    /// Writes what [`crate::clock::rfc3339`] writes.
+    fn write(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
+        if self.second != unix_ms / 1000 || self.text.is_empty() {
+            self.second = unix_ms / 1000;
+            self.text.clear();
+            crate::clock::rfc3339(&mut self.text, unix_ms);
+        }
+        let digit = |of: u64| b'0' + (unix_ms / of % 10) as u8;
+        out.extend_from_slice(&self.text[..self.text.len() - 4]);
+        out.extend_from_slice(&[digit(100), digit(10), digit(1), b'Z']);
+    }
+}
+
 /// A line in the making. Each method writes one member; its name comes with comma, quotes and colon.
 struct Line<'a>(&'a mut Vec<u8>);
 
 impl Line<'_> {
+    /// A text of ours that needs no escape.
+    fn plain(&mut self, member: &str, text: &str) {
+        self.0.extend_from_slice(member.as_bytes());
+        json::plain(self.0, text);
+    }
+
     fn text(&mut self, member: &str, text: &str) {
         self.0.extend_from_slice(member.as_bytes());
         json::string(self.0, text);
@@ -176,14 +209,14 @@ impl Line<'_> {
 pub fn write(call: &Call, done: &Done) {
     call.core.log.push(&call.core, &call.request_id, |line| {
         line.optional(",\"token\":", call.caller.as_ref().map(|caller| caller.record.name.as_str()));
-        line.text(",\"ip\":", &call.caller_ip);
-        line.text(",\"method\":", shown(call.incoming.method()));
-        let path = if call.path.is_empty() { call.incoming.raw_path() } else { &call.path };
+        line.plain(",\"ip\":", &call.caller_ip);
+        line.plain(",\"method\":", shown(call.incoming.method()));
+        let path = if call.path().is_empty() { call.incoming.raw_path() } else { call.path() };
         line.ascii(",\"path\":", shown(path));
         line.optional(",\"route\":", call.route.as_ref().map(|route| route.label.as_str()));
         line.number(",\"status\":", if done.status == 0 { 499 } else { u64::from(done.status) });
         if let Some(code) = done.code {
-            line.text(",\"code\":", code.as_str());
+            line.plain(",\"code\":", code.as_str());
         }
         line.optional(",\"worker\":", call.worker.as_ref().map(|worker| worker.label.as_str()));
         line.number(",\"attempts\":", u64::from(call.attempts));
@@ -202,9 +235,9 @@ pub fn write(call: &Call, done: &Done) {
 pub fn refused_head(core: &Core, connection: &Connection, request_id: &str, refusal: &Refusal) {
     core.counters().refused(refusal.code);
     core.log.push(core, request_id, |line| {
-        line.text(",\"ip\":", &connection.ip);
+        line.plain(",\"ip\":", &connection.ip);
         line.number(",\"status\":", u64::from(refusal.status()));
-        line.text(",\"code\":", refusal.code.as_str());
+        line.plain(",\"code\":", refusal.code.as_str());
     });
 }
 
@@ -215,9 +248,10 @@ fn shown(text: &str) -> &str {
         end -= 1;
     }
     let text = &text[..end];
-    text.match_indices("hera_")
-        .find(|(at, _)| is_secret(&text[at + 5..]))
-        .map_or(text, |(at, _)| &text[..at + 5])
+    // By the underscore, which few paths have.
+    memchr::memchr_iter(b'_', text.as_bytes())
+        .find(|at| text[..*at].ends_with("hera") && is_secret(&text[at + 1..]))
+        .map_or(text, |at| &text[..=at])
 }
 
 /// Whether the id of a token stands here, behind which its secret comes.
@@ -228,6 +262,17 @@ fn is_secret(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stamp_is_the_time_whatever_was_stamped_before() {
+        let mut stamp = Stamp::default();
+        for unix_ms in [0, 7, 999, 1_000, 951_826_149_042, 951_826_149_999, 951_826_148_000] {
+            let (mut stamped, mut told) = (Vec::new(), Vec::new());
+            stamp.write(&mut stamped, unix_ms);
+            crate::clock::rfc3339(&mut told, unix_ms);
+            assert_eq!(stamped, told);
+        }
+    }
 
     #[test]
     fn texts_are_shown_up_to_a_limit_and_to_a_token() {

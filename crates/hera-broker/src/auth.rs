@@ -151,11 +151,12 @@ fn credentials(incoming: &Incoming) -> Result<Given<'_>, Refusal> {
     let (mut header, mut authorization) = (None, None);
     for (name, value) in incoming.headers() {
         let slot = match name {
-            "hera-token" => &mut header,
-            "authorization" => &mut authorization,
+            b"hera-token" => &mut header,
+            b"authorization" => &mut authorization,
             _ => continue,
         };
         if slot.replace(value).is_some() {
+            let name = String::from_utf8_lossy(name);
             return Err(Refusal::new(Code::AmbiguousCredentials, format!("{name} stands twice")));
         }
     }

@@ -10,6 +10,7 @@ use crate::mail::{CallAddr, Failure, Mail, SessionAddr};
 use crate::metrics::BrokerCounters;
 use crate::published::{Published, Reader};
 use crate::slots::{SlotKey, Slots};
+use crate::spare::Spare;
 use crate::worker::handshakes::Handshakes;
 use crate::worker::roster::{Roster, RoutingTable};
 use crate::worker::session::Session;
@@ -96,6 +97,8 @@ pub struct Core {
     pub log: LogBuffer,
     /// `date` of answers, renewed by the tick.
     pub date: RefCell<String>,
+    /// Buffers that go from one connection to the next.
+    pub spare: Spare,
     table: Reader<RoutingTable>,
     access: Reader<Access>,
     exchanges: RefCell<Slots<Rc<Exchange>>>,
@@ -112,6 +115,7 @@ impl Core {
             rng: RefCell::new(Rng::new(seed)),
             log,
             date: RefCell::new(crate::clock::http_date()),
+            spare: Spare::default(),
             table: Reader::new(&shared.table),
             access: Reader::new(&shared.access),
             exchanges: RefCell::default(),

@@ -8,7 +8,7 @@ use crate::http::request::Incoming;
 use crate::mail::{Answer, Event, Failure, Mail, SessionAddr, ToSession};
 use crate::pipeline::Call;
 use crate::rescue::Refusal;
-use crate::worker::roster::{Lane, Route, RouteState, Target, Worker};
+use crate::worker::roster::{Lane, Route, RouteState, RoutingTable, Target, Worker};
 use bytes::BytesMut;
 use hera_balance::{load, picker};
 use hera_protocol::frame::put_head;
@@ -52,6 +52,8 @@ pub struct Dispatched {
     pub session: (SessionAddr, u64),
     /// Counts the call for its worker until its body is over.
     pub flight: Flight,
+    /// When the answer came.
+    pub at: Instant,
 }
 
 /// Why there is no answer to write.
@@ -109,10 +111,21 @@ impl Drop for Flight {
     }
 }
 
-/// The route of a call and where its parameters lie in the path.
-pub fn route(core: &Core, method: &str, path: &str) -> Result<(Arc<Route>, Params), Refusal> {
-    match core.table().routes.lookup(method, path) {
-        Lookup::Found { value, params } => Ok((value.clone(), params)),
+/// A route, and where the parameters lie in the path that led to it.
+#[derive(Debug)]
+#[allow(clippy::redundant_allocation, reason = "as `published::Reader` hands it out")]
+pub struct Found {
+    /// The route.
+    pub route: Arc<Route>,
+    params: Params,
+    among: Rc<Arc<RoutingTable>>,
+}
+
+/// The route of a call.
+pub fn route(core: &Core, method: &str, path: &str) -> Result<Found, Refusal> {
+    let table = core.table();
+    match table.routes.lookup(method, path) {
+        Lookup::Found { value, params } => Ok(Found { route: value.clone(), params, among: table.clone() }),
         Lookup::NotFound => Err(Refusal::new(Code::NotFound, format!("no endpoint has the path {path}"))),
         Lookup::MethodNotAllowed { allow } => {
             let allow = allow.join(", ");
@@ -138,10 +151,8 @@ pub async fn dispatch(
     let mut exclude = None;
     loop {
         call.attempts += 1;
-        let queued = Instant::now();
         let picked = pick_or_wait(call, &body, streamed, exclude).await;
-        call.timing.queue += queued.elapsed();
-        let Picked { route, params, target, flight } = match picked {
+        let Picked { route, params, target, flight, at: sent } = match picked {
             Ok(picked) => picked,
             Err(Unanswered::Refused(mut refusal)) => {
                 if maybe_started {
@@ -159,25 +170,25 @@ pub async fn dispatch(
                 .not_started()
                 .into());
         };
-        let sent = Instant::now();
         let session = flight.worker.session;
-        submit(call, target, &params, id, body.clone(), streamed)?;
+        submit(call, target, &params, id, body.clone(), streamed, sent)?;
         if let Some(reader) = rest.take() {
             call.upload = Some(Box::pin(upload(core.clone(), connection.clone(), reader, session, id)));
             connection.uploading.set(true);
         }
 
         let waited = wait(call).await;
-        let took = sent.elapsed();
+        let at = Instant::now();
+        let took = at.saturating_duration_since(sent);
         call.timing.worker += took;
         match waited {
             Waited::Answer(answer) => {
                 let failing = answer.status == 503;
-                observe(&core, &route, target, took, failing);
-                return Ok(Dispatched { answer: *answer, session: (session, id), flight });
+                observe(&core, &route, target, at, took, failing);
+                return Ok(Dispatched { answer: *answer, session: (session, id), flight, at });
             }
             Waited::Failed(failure) => {
-                observe(&core, &route, target, took, failure.code != Code::HandlerFailed);
+                observe(&core, &route, target, at, took, failure.code != Code::HandlerFailed);
                 maybe_started |= !failure.not_started;
                 let twice = failure.not_started
                     || (failure.code == Code::WorkerLost && route.may_run_twice(call.incoming.method()));
@@ -197,7 +208,7 @@ pub async fn dispatch(
                 return Err(refuse(&failure, maybe_started).into());
             }
             Waited::Deadline => {
-                observe(&core, &route, target, took, true);
+                observe(&core, &route, target, at, took, true);
                 core.post(Mail::Session(session, ToSession::Cancel(id)));
                 let detail = "the worker did not answer before the deadline, and was told to stop";
                 return Err(Refusal::new(Code::DeadlineExceeded, detail).into());
@@ -244,6 +255,8 @@ struct Picked {
     params: Params,
     target: usize,
     flight: Flight,
+    /// When.
+    at: Instant,
 }
 
 async fn pick_or_wait(
@@ -254,15 +267,23 @@ async fn pick_or_wait(
 ) -> Result<Picked, Unanswered> {
     let core = call.core.clone();
     let begun = Instant::now();
+    let mut now = begun;
     let mut queued: Option<Queued> = None;
     loop {
-        // Looked up each time: who waits for room is glad of a worker that joined meanwhile.
-        let (route, params) = route(&core, call.incoming.method(), &call.path)?;
+        // Looked up each time that the table changed: who waits for room is glad of a worker that joined meanwhile.
+        let known = call.found.take().filter(|found| Rc::ptr_eq(&found.among, &core.table()));
+        let found = match known {
+            Some(found) => found,
+            None => route(&core, call.incoming.method(), call.path())?,
+        };
+        let route = &found.route;
         // Registered before the look, so that a place which becomes free between the two is not missed.
         let freed = route.state.freed.notified();
-        if let Some((target, flight)) = pick(&core, &route, call.announced, body, streamed, exclude) {
+        if let Some((target, flight)) = pick(&core, route, call.announced, body, streamed, exclude, now) {
             drop(freed);
-            return Ok(Picked { route, params, target, flight });
+            call.timing.queue += now.saturating_duration_since(begun);
+            let Found { route, params, .. } = found;
+            return Ok(Picked { route, params, target, flight, at: now });
         }
         if !route.is_served() {
             let detail = format!("{} is known, and no worker of it is connected here", route.label);
@@ -273,7 +294,8 @@ async fn pick_or_wait(
         if queued.is_none() {
             queued = Queued::enter(&route.state);
         }
-        if queued.is_none() || begun.elapsed() >= QUEUE_TIME {
+        if queued.is_none() || now.saturating_duration_since(begun) >= QUEUE_TIME {
+            call.timing.queue += now.saturating_duration_since(begun);
             let detail = format!("the workers of {} are connected, and none had room in 0.5 s", route.label);
             return Err(Refusal::new(Code::WorkersBusy, detail).into());
         }
@@ -295,6 +317,7 @@ async fn pick_or_wait(
             () = freed => {}
             () = crate::clock::pause(QUEUE_LOOK) => {}
         }
+        now = Instant::now();
     }
 }
 
@@ -325,8 +348,9 @@ fn pick(
     body: &Attachment,
     streamed: bool,
     exclude: Option<SessionAddr>,
+    now: Instant,
 ) -> Option<(usize, Flight)> {
-    let now_ms = core.shared.now_ms(Instant::now());
+    let now_ms = core.shared.now_ms(now);
     let cost = |at: usize| {
         let target = &route.targets[at];
         let (worker, declared) = (&target.worker, &target.accepted.declared);
@@ -363,10 +387,10 @@ fn latency(route: &Route, target: &Target, now_ms: u32) -> f32 {
 }
 
 /// Notes how long the worker took. One that fails fast must not look idle (design section 6).
-fn observe(core: &Core, route: &Route, target: &Target, took: Duration, failed: bool) {
+fn observe(core: &Core, route: &Route, target: &Target, now: Instant, took: Duration, failed: bool) {
     let median = route.state.median_us.load(Ordering::Relaxed) as f32 / 1e6;
     let seconds = if failed { (10.0 * median).max(1.0).max(took.as_secs_f32()) } else { took.as_secs_f32() };
-    target.lane.observe(core.shared.now_ms(Instant::now()), seconds);
+    target.lane.observe(core.shared.now_ms(now), seconds);
 }
 
 // ---- sending -----------------------------------------------------------------------------------------------
@@ -378,6 +402,7 @@ fn submit(
     id: u64,
     body: Attachment,
     more: bool,
+    now: Instant,
 ) -> Result<(), Unanswered> {
     let core = call.core.clone();
     let attempt = call.connection.exchange.begin();
@@ -388,7 +413,7 @@ fn submit(
     let call = &*call;
     let encode = |out: &mut BytesMut| {
         put_head(out, head_max, bytes, |out| {
-            write_call(call, target, params, id, more, out);
+            write_call(call, target, params, id, more, now, out);
             Ok(())
         })
     };
@@ -417,34 +442,33 @@ fn write_call(
     params: &Params,
     id: u64,
     more: bool,
+    now: Instant,
     out: message::HeadWriter<'_>,
 ) {
     let incoming = &call.incoming;
     let wanted = target.accepted.declared.headers.as_deref();
-    let headers: SmallVec<[(&str, &[u8]); 24]> = incoming
-        .headers()
-        .filter(|(name, _)| call.passes(name) && wanted.is_none_or(|wanted| wanted.iter().any(|w| w == name)))
-        .collect();
+    let is_wanted = |name: &[u8]| wanted.is_none_or(|wanted| wanted.iter().any(|w| w.as_bytes() == name));
+    let headers = || incoming.headers().filter(|(name, _)| call.passes(name) && is_wanted(name));
     let path_params: SmallVec<[(&str, Cow<'_, str>); 4]> = target
         .accepted
         .names
         .iter()
         .zip(params)
         .map(|(name, place)| {
-            let raw = call.path.get(place.start as usize..place.end as usize).unwrap_or_default();
+            let raw = call.path().get(place.start as usize..place.end as usize).unwrap_or_default();
             (name.as_str(), hera_route::path::decode(raw))
         })
         .collect();
     let record = call.caller.as_ref().map(|caller| &caller.record);
     let empty = std::collections::BTreeMap::new();
-    let left = call.deadline.saturating_duration_since(Instant::now()).as_millis() as u64;
+    let left = call.deadline.saturating_duration_since(now).as_millis() as u64;
     let params = CallOut {
         method: incoming.method(),
         target: incoming.target(),
-        path: &call.path,
+        path: call.path(),
         query: incoming.query(),
         path_params: &path_params,
-        headers: &headers,
+        headers: headers(),
         request_id: &call.request_id,
         caller: CallerOut {
             token: record

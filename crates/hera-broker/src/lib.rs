@@ -28,6 +28,7 @@ pub mod request_id;
 pub mod rescue;
 pub mod retry_budget;
 pub mod slots;
+pub mod spare;
 pub mod tls;
 pub mod worker;
 

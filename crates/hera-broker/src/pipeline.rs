@@ -2,7 +2,7 @@
 
 use crate::access::Caller;
 use crate::core::Core;
-use crate::dispatch::{self, Dispatched, Unanswered, Upload};
+use crate::dispatch::{self, Dispatched, Found, Unanswered, Upload};
 use crate::drain::Readiness;
 use crate::http::body::BodyReader;
 use crate::http::connection::{Connection, Fault, Next};
@@ -14,6 +14,7 @@ use crate::{access_log, auth, metrics, request_id};
 use hera_protocol::limits::{ATTACHMENT_BYTES_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
 use hera_protocol::message::stream::Body;
 use hera_protocol::{Attachment, Code};
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -29,15 +30,14 @@ pub struct Call {
     /// Where it came from.
     pub connection: Rc<Connection>,
     /// Its head.
-    pub incoming: Incoming,
+    pub incoming: Box<Incoming>,
     /// The caller's id, or a fresh one.
     pub request_id: String,
     /// When its head was whole.
     pub begun: Instant,
     /// When it must be answered.
     pub deadline: Instant,
-    /// The canonical path: what scope, route and worker see.
-    pub path: String,
+    path: CanonicalPath,
     /// Who calls.
     pub caller: Option<Arc<Caller>>,
     /// Address of who calls.
@@ -52,6 +52,8 @@ pub struct Call {
     pub announced: Option<u64>,
     /// Its route.
     pub route: Option<Arc<Route>>,
+    /// The same with its parameters, until a worker is picked from it.
+    pub found: Option<Found>,
     /// The worker that it went to last.
     pub worker: Option<Arc<Worker>>,
     /// How often it was sent to a worker.
@@ -68,10 +70,16 @@ pub struct Call {
     held: Option<Held>,
 }
 
+/// Nearly always it is what the caller sent, and then only its length is kept.
+enum CanonicalPath {
+    AsSent(usize),
+    Spelled(String),
+}
+
 /// Answers one request.
-pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Incoming) -> Next {
+pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incoming>) -> Next {
     if is_own(incoming.raw_path()) {
-        return own_page(&core, &connection, &incoming).await;
+        return Box::pin(own_page(&core, &connection, &incoming)).await;
     }
     let mut call = Call::begin(core, connection, incoming);
     let in_flight = InFlight::begin(&call.core);
@@ -81,7 +89,8 @@ pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Incoming)
     };
     let (next, done) = match outcome {
         Ok(dispatched) => call.send_answer(dispatched).await,
-        Err(Unanswered::Refused(refusal)) => call.send_refusal(refusal).await,
+        // Boxed, as all that is rare: a connection's task is as large as its largest branch, and a thousand of them are to fit a cache.
+        Err(Unanswered::Refused(refusal)) => Box::pin(call.send_refusal(refusal)).await,
         Err(Unanswered::Gone) => (Next::Gone, access_log::Done::gone()),
     };
     call.timing.total = call.begun.elapsed();
@@ -91,7 +100,7 @@ pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Incoming)
 }
 
 impl Call {
-    fn begin(core: Rc<Core>, connection: Rc<Connection>, incoming: Incoming) -> Call {
+    fn begin(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incoming>) -> Call {
         let begun = Instant::now();
         let trusted = core.shared.config.http.trusted_peers.iter().any(|net| net.contains(connection.peer));
         let given = incoming.header("x-request-id").and_then(request_id::accepted).map(str::to_owned);
@@ -99,7 +108,7 @@ impl Call {
             request_id: given.unwrap_or_else(|| request_id::fresh(&core)),
             begun,
             deadline: begun + Duration::from_millis(TIMEOUT_MS_DEFAULT),
-            path: String::new(),
+            path: CanonicalPath::AsSent(0),
             caller: None,
             caller_ip: caller_ip(&connection, &incoming, trusted),
             used_authorization: false,
@@ -107,6 +116,7 @@ impl Call {
             trusted,
             announced: None,
             route: None,
+            found: None,
             worker: None,
             attempts: 0,
             timing: Timing::default(),
@@ -135,8 +145,19 @@ impl Call {
     fn canonical_path(&mut self) -> Result<(), Refusal> {
         let path = hera_route::path::canonical(self.incoming.raw_path().as_bytes())
             .map_err(|reason| Refusal::new(Code::BadPath, reason.to_string()))?;
-        self.path = path.into_owned();
+        self.path = match path {
+            Cow::Borrowed(path) => CanonicalPath::AsSent(path.len()),
+            Cow::Owned(path) => CanonicalPath::Spelled(path),
+        };
         Ok(())
+    }
+
+    /// The canonical path: what scope, route and worker see. Empty before it is known.
+    pub fn path(&self) -> &str {
+        match &self.path {
+            CanonicalPath::AsSent(bytes) => self.incoming.raw_path().get(..*bytes).unwrap_or_default(),
+            CanonicalPath::Spelled(path) => path,
+        }
     }
 
     /// `Hera-Timeout: 1500ms` or `2s`: shortens, never lengthens.
@@ -165,16 +186,18 @@ impl Call {
         let identity = auth::identify(&self.core, &self.connection.last_token, &self.incoming)?;
         self.used_authorization = identity.used_authorization;
         self.caller = Some(identity.caller.clone());
-        auth::authorize(&identity.caller, self.incoming.method(), &self.path)?;
+        auth::authorize(&identity.caller, self.incoming.method(), self.path())?;
         auth::within_rate(&self.core, &identity.caller, self.begun)?;
         self.counted = Some(auth::count(&self.core, &identity.caller)?);
         Ok(())
     }
 
     fn route(&mut self) -> Result<Arc<Route>, Refusal> {
-        let (route, _) = dispatch::route(&self.core, self.incoming.method(), &self.path)?;
+        let found = dispatch::route(&self.core, self.incoming.method(), self.path())?;
+        let route = found.route.clone();
         route.state.budget.call();
         self.route = Some(route.clone());
+        self.found = Some(found);
         Ok(route)
     }
 
@@ -237,28 +260,28 @@ impl Call {
     }
 
     /// Whether a request header goes on to the worker.
-    pub fn passes(&self, name: &str) -> bool {
-        let own = match name.as_bytes().first() {
-            Some(b'a') => self.used_authorization && name == "authorization",
-            Some(b'h') => name.starts_with("hera-"),
-            Some(b'f') => name == "forwarded" && !self.trusted,
+    pub fn passes(&self, name: &[u8]) -> bool {
+        let own = match name.first() {
+            Some(b'a') => self.used_authorization && name == b"authorization",
+            Some(b'h') => name.starts_with(b"hera-"),
+            Some(b'f') => name == b"forwarded" && !self.trusted,
             // Frameworks that obey these would run another method or path than the one that was judged here.
             Some(b'x') => {
-                (name.starts_with("x-forwarded-") && !self.trusted)
+                (name.starts_with(b"x-forwarded-") && !self.trusted)
                     || matches!(
                         name,
-                        "x-original-url"
-                            | "x-rewrite-url"
-                            | "x-http-method-override"
-                            | "x-http-method"
-                            | "x-method-override"
+                        b"x-original-url"
+                            | b"x-rewrite-url"
+                            | b"x-http-method-override"
+                            | b"x-http-method"
+                            | b"x-method-override"
+                            | b"x-request-id"
                     )
-                    || (name == "x-request-id")
             }
             _ => false,
         };
         // A name with an underscore reads like its twin with a hyphen in too many frameworks.
-        !own && !name.contains('_') && !self.incoming.is_hop_by_hop(name)
+        !own && !name.contains(&b'_') && !self.incoming.is_hop_by_hop(name)
     }
 
     /// Goes on with sending the body; what is left of it comes back when it is over.
@@ -272,9 +295,9 @@ impl Call {
     }
 
     async fn send_answer(&mut self, dispatched: Dispatched) -> (Next, access_log::Done) {
-        let Dispatched { answer, session, flight } = dispatched;
+        let Dispatched { answer, session, flight, at } = dispatched;
         self.connection.deadline.clear();
-        self.timing.total = self.begun.elapsed();
+        self.timing.total = at.saturating_duration_since(self.begun);
         let status = answer.status;
         let streams = answer.more;
         // A body in one piece is the broker's from here on: the worker has its place back.
@@ -282,11 +305,12 @@ impl Call {
         let keep = self.keeps_connection();
         let wraps = self.incoming.header_all("accept").any(accepts_wrapped);
         let (core, connection) = (self.core.clone(), self.connection.clone());
-        let (request_id, method) = (self.request_id.clone(), self.incoming.method().to_owned());
+        // Out of `self` while that goes on with the upload below.
+        let request_id = std::mem::take(&mut self.request_id);
         let worker = self.worker.clone();
         let about = response::About {
             request_id: &request_id,
-            method: &method,
+            is_head: self.incoming.method() == "HEAD",
             minor: self.incoming.minor,
             keep,
             worker: worker.as_ref().map_or("", |worker| worker.label.as_str()),
@@ -310,6 +334,7 @@ impl Call {
             .await
         };
         drop(flight);
+        self.request_id = request_id;
         if self.upload.take().is_some() {
             self.connection.uploading.set(false);
             let reset = crate::mail::ToSession::Reset(session.1, Body::Call, Code::Cancelled);
@@ -362,7 +387,7 @@ impl Call {
 
     async fn after(&mut self, keep: bool) -> Next {
         let whole = match self.rest.as_mut() {
-            Some(rest) if keep => self.connection.discard(rest).await,
+            Some(rest) if keep => rest.is_done() || Box::pin(self.connection.discard(rest)).await,
             _ => false,
         };
         if whole { Next::Keep } else { Next::Close }

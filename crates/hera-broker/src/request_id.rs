@@ -21,15 +21,16 @@ fn uuid_v7(unix_ms: u64, a: u64, b: u64) -> String {
     let high = (unix_ms << 16) | 0x7000 | (a & 0x0fff);
     let low = 0x8000_0000_0000_0000 | (b >> 2);
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(36);
-    for (at, byte) in high.to_be_bytes().into_iter().chain(low.to_be_bytes()).enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push('-');
+    let mut text = [b'-'; 36];
+    let bits = u128::from(high) << 64 | u128::from(low);
+    let mut digit = 32;
+    for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
+        for place in &mut text[group] {
+            digit -= 1;
+            *place = DIGITS[(bits >> (4 * digit)) as usize & 15];
         }
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
-    text
+    String::from_utf8(text.into()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,12 +9,18 @@ fn is_plain(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |plain, byte| plain & (*byte >= 0x20) & (*byte != b'"') & (*byte != b'\\'))
 }
 
+/// Writes a string literal of a text that is known to need no escape: an id, a code, a method, a canonical path.
+pub fn plain(out: &mut Vec<u8>, text: &str) {
+    debug_assert!(is_plain(text.as_bytes()), "{text:?} needs an escape");
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
 /// Writes a string literal.
 pub fn string(out: &mut Vec<u8>, text: &str) {
     if is_plain(text.as_bytes()) {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
+        plain(out, text);
     } else {
         // Writing text to memory does not fail.
         let _ = serde_json::to_writer(out, text);
@@ -23,7 +29,7 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
 
 /// Writes bytes as Latin-1: each is the code point of its number.
 pub fn latin1(out: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.is_ascii() && is_plain(bytes) {
+    if is_plain(bytes) && bytes.is_ascii() {
         out.push(b'"');
         out.extend_from_slice(bytes);
         out.push(b'"');
@@ -43,6 +49,9 @@ pub fn optional(out: &mut Vec<u8>, text: Option<&str>) {
 
 /// Writes a number.
 pub fn number(out: &mut Vec<u8>, number: u64) {
+    if number < 10 {
+        return out.push(b'0' + number as u8);
+    }
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = number;

@@ -116,19 +116,19 @@ impl Connection {
     }
 
     /// Serves requests until the connection ends; `answer` is [`crate::pipeline::run`].
-    pub async fn serve<F: Future<Output = Next>>(self: Rc<Connection>, answer: impl Fn(Incoming) -> F) {
+    pub async fn serve<F: Future<Output = Next>>(self: Rc<Connection>, answer: impl Fn(Box<Incoming>) -> F) {
         loop {
             let next = match self.head().await {
                 Ok(Some(incoming)) => answer(incoming).await,
                 Ok(None) | Err(Fault::Gone) => Next::Gone,
                 Err(Fault::Refused(refusal)) => {
                     self.core.counters().refused_heads.add(1);
-                    crate::rescue::refuse_head(&self.core, &self, refusal).await
+                    Box::pin(crate::rescue::refuse_head(&self.core, &self, refusal)).await
                 }
             };
             match next {
                 Next::Keep => {}
-                Next::Close => return self.linger().await,
+                Next::Close => return Box::pin(self.linger()).await,
                 Next::Gone => return,
             }
         }
@@ -140,15 +140,23 @@ impl Connection {
     }
 
     /// The next head; `None` when the connection ends between requests, as it may.
-    async fn head(&self) -> Result<Option<Incoming>, Fault> {
+    async fn head(&self) -> Result<Option<Box<Incoming>>, Fault> {
         let mut begun = !self.input().is_empty();
-        self.reading.set(Instant::now() + if begun { HEAD_TIME } else { IDLE_TIME });
+        let mut timed = false;
+        if !begun {
+            self.reading.set(Instant::now() + IDLE_TIME);
+        }
         loop {
             if begun {
                 let taken = Incoming::take(&mut self.input()).map_err(Fault::Refused)?;
                 if let Some(incoming) = taken {
                     self.reading.clear();
                     return Ok(Some(incoming));
+                }
+                // Counted from the first look, which nearly always finds all of it.
+                if !timed {
+                    timed = true;
+                    self.reading.set(Instant::now() + HEAD_TIME);
                 }
             }
             let read = poll_fn(|cx| {
@@ -163,11 +171,7 @@ impl Connection {
             .await;
             match read {
                 Ok(0) => return Ok(None),
-                Ok(_) if !begun => {
-                    begun = true;
-                    self.reading.set(Instant::now() + HEAD_TIME);
-                }
-                Ok(_) => {}
+                Ok(_) => begun = true,
                 Err(_) if begun && !self.ended.get() => {
                     return Err(Fault::Refused(Refusal::new(Code::RequestTimeout, "no whole head in 10 s")));
                 }
@@ -216,11 +220,15 @@ impl Connection {
         let mut input = self.input.borrow_mut();
         // A head in the making is bounded here, and judged as too large by its reader.
         if input.capacity() - input.len() < room / 8 {
+            if input.is_empty() && room == HEAD_BUFFER {
+                *input = self.core.spare.take_input();
+            }
             input.reserve(room);
         }
         let read = poll_read_buf(&mut *self.stream.borrow_mut(), &mut input, cx);
         match &read {
-            Poll::Pending if input.is_empty() => *input = BytesMut::new(),
+            // Nothing waits, so nothing is lost: an idle connection costs no buffer.
+            Poll::Pending if input.is_empty() => self.core.spare.give_input(std::mem::take(&mut input)),
             Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => self.ended.set(true),
             _ => {}
         }

@@ -5,7 +5,7 @@ use crate::exchange::Exchange;
 use crate::http::connection::{Connection, Fault};
 use crate::mail::{Answer, Event, Mail, SessionAddr, ToSession};
 use bytes::Bytes;
-use hera_protocol::json;
+use hera_protocol::{Attachment, json};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
@@ -46,13 +46,14 @@ pub struct Head {
 
 /// Begins a head with its status line and date.
 pub fn begin(core: &Core, status: u16) -> Head {
-    let mut head = begin_without_date(status);
+    let mut head = begin_without_date(core, status);
     head.header("date", core.date.borrow().as_bytes());
     head
 }
 
-fn begin_without_date(status: u16) -> Head {
-    let mut bytes = Vec::with_capacity(512);
+fn begin_without_date(core: &Core, status: u16) -> Head {
+    let mut bytes = core.spare.take_head();
+    bytes.reserve(1024);
     bytes.extend_from_slice(b"HTTP/1.1 ");
     bytes.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
     bytes.push(b' ');
@@ -90,7 +91,9 @@ impl Head {
 
     /// Adds `content-length`.
     pub fn length(&mut self, bytes: u64) {
-        self.header("content-length", itoa::Buffer::new().format(bytes).as_bytes());
+        self.bytes.extend_from_slice(b"content-length: ");
+        json::number(&mut self.bytes, bytes);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Says whether the connection goes on, where that is not understood.
@@ -114,8 +117,8 @@ impl Head {
 pub struct About<'a> {
     /// The request id.
     pub request_id: &'a str,
-    /// HTTP method.
-    pub method: &'a str,
+    /// The method is HEAD: no body is written.
+    pub is_head: bool,
     /// HTTP/1.0 or 1.1.
     pub minor: u8,
     /// Whether the connection can go on.
@@ -148,7 +151,7 @@ pub enum Sent {
 
 /// Writes a worker's answer, body and all.
 pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, about: &About<'_>) -> Sent {
-    let mut head = begin_without_date(answer.status);
+    let mut head = begin_without_date(core, answer.status);
     if !answer.has_date {
         head.header("date", core.date.borrow().as_bytes());
     }
@@ -161,7 +164,7 @@ pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, abou
             without_content_type(&mut head.bytes, &answer.header_lines);
             head.header("content-type", b"application/vnd.hera+json");
             head.header("vary", b"accept");
-            return send_whole(core, connection, head, vec![body], about).await;
+            return send_whole(core, connection, head, &body.into(), about).await;
         }
     }
     head.bytes.extend_from_slice(&answer.header_lines);
@@ -173,16 +176,16 @@ pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, abou
         if bodiless {
             return send_bodiless(core, connection, head, about).await;
         }
-        if about.method == "HEAD" && answer.body.is_empty() {
+        if about.is_head && answer.body.is_empty() {
             // The length is that of the GET, which the worker alone knows; 0 would be a claim.
             if let Some(length) = answer.content_length {
                 head.length(length);
             }
             return send_bodiless(core, connection, head, about).await;
         }
-        return send_whole(core, connection, head, answer.body.into_pieces().collect(), about).await;
+        return send_whole(core, connection, head, &answer.body, about).await;
     }
-    if bodiless || about.method == "HEAD" {
+    if bodiless || about.is_head {
         let (session, id) = about.session;
         core.post(Mail::Session(session, ToSession::Cancel(id)));
         if let Some(length) = answer.content_length.filter(|_| !bodiless) {
@@ -190,24 +193,32 @@ pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, abou
         }
         return send_bodiless(core, connection, head, about).await;
     }
-    send_stream(core, connection, head, answer, about).await
+    Box::pin(send_stream(core, connection, head, answer, about)).await
 }
 
 async fn send_whole(
     core: &Core,
     connection: &Connection,
     mut head: Head,
-    body: Vec<Bytes>,
+    body: &Attachment,
     about: &About<'_>,
 ) -> Sent {
-    let bytes: u64 = body.iter().map(|piece| piece.len() as u64).sum();
+    let bytes = body.len() as u64;
     head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
     head.length(bytes);
     head.connection(about.keep, about.minor);
-    let pieces = if about.method == "HEAD" { Vec::new() } else { body };
+    let pieces = if about.is_head { &[] } else { body.pieces() };
     let bytes = if pieces.is_empty() { 0 } else { bytes };
-    match connection.write_all(&head.end(), &pieces).await {
-        Ok(()) => Sent::Whole { bytes, keep: about.keep },
+    write(core, connection, head, pieces, Sent::Whole { bytes, keep: about.keep }).await
+}
+
+/// Writes a head and a body that is all there.
+async fn write(core: &Core, connection: &Connection, head: Head, body: &[Bytes], whole: Sent) -> Sent {
+    let head = head.end();
+    let written = connection.write_all(&head, body).await;
+    core.spare.give_head(head);
+    match written {
+        Ok(()) => whole,
         Err(_) => Sent::Gone(0),
     }
 }
@@ -215,10 +226,7 @@ async fn send_whole(
 async fn send_bodiless(core: &Core, connection: &Connection, mut head: Head, about: &About<'_>) -> Sent {
     head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
     head.connection(about.keep, about.minor);
-    match connection.write_all(&head.end(), &[]).await {
-        Ok(()) => Sent::Whole { bytes: 0, keep: about.keep },
-        Err(_) => Sent::Gone(0),
-    }
+    write(core, connection, head, &[], Sent::Whole { bytes: 0, keep: about.keep }).await
 }
 
 /// How the end of a streamed body is shown to the caller.

@@ -23,8 +23,9 @@ use hera_protocol::limits::{
 use hera_protocol::message::call::Cancel;
 use hera_protocol::message::declare::{Declare, DeclareAnswer};
 use hera_protocol::message::failure::{self, Failure as ErrorObject};
+use hera_protocol::message::reply::{self, BadReply, Reply};
 use hera_protocol::message::stream::{Body, BodyRef, Credit, Granted, Reset};
-use hera_protocol::message::{self, Empty, Message, Outcome, load::Load as WireLoad, method, reply};
+use hera_protocol::message::{self, Empty, Message, Outcome, load::Load as WireLoad, method};
 use hera_protocol::{Attachment, Code, Frame, Pending, Taken, WireId};
 use hera_registry::worker_key::KeyRecord;
 use serde_json::value::RawValue;
@@ -72,6 +73,14 @@ struct InFlight {
     end: u64,
     answered: bool,
     granted: Granted,
+}
+
+/// What a response brings.
+enum Said<'a> {
+    /// The answer to a call in its ordinary form.
+    Reply(Reply),
+    /// Anything else, not read yet.
+    Other(Outcome<'a>),
 }
 
 /// One worker's session.
@@ -229,8 +238,13 @@ impl Session {
     /// Takes a frame from the worker; an error ends the session.
     pub fn frame(&self, core: &Rc<Core>, frame: Frame, now: Instant) -> Result<(), Fatal> {
         self.last_frame.set(now);
+        if let Some((id, reply)) = reply::quick(&frame.head) {
+            return self.response(core, WireId::Number(id), Said::Reply(reply), frame.attachment, now);
+        }
         match message::read(&frame.head) {
-            Ok(Message::Response { id, outcome }) => self.response(core, id, outcome, frame.attachment, now),
+            Ok(Message::Response { id, outcome }) => {
+                self.response(core, id, Said::Other(outcome), frame.attachment, now)
+            }
             Ok(Message::Request { id, method, params }) => self.asked(core, id, &method, params, now),
             Ok(Message::Notification { method, params }) => {
                 self.told(core, &method, params, frame.attachment)
@@ -269,7 +283,7 @@ impl Session {
         &self,
         core: &Rc<Core>,
         id: WireId,
-        outcome: Outcome<'_>,
+        said: Said<'_>,
         attachment: Attachment,
         now: Instant,
     ) -> Result<(), Fatal> {
@@ -295,15 +309,18 @@ impl Session {
         };
         drop(waiting);
 
-        match (waiter, outcome) {
-            (Waiter::Call(call), Outcome::Result(raw)) => self.answered(core, id, call, raw, attachment),
-            (Waiter::Call(call), Outcome::Error(raw)) => {
+        match (waiter, said) {
+            (Waiter::Call(call), Said::Reply(reply)) => self.answered(core, id, call, Ok(reply), attachment),
+            (Waiter::Call(call), Said::Other(Outcome::Result(raw))) => {
+                self.answered(core, id, call, reply::read(raw), attachment);
+            }
+            (Waiter::Call(call), Said::Other(Outcome::Error(raw))) => {
                 let code = message::fit::<ErrorObject<'_>>(Some(raw)).and_then(|error| error.code());
                 let not_started = matches!(code, Some(Code::Busy | Code::Draining | Code::PastDeadline));
                 let code = code.filter(|_| not_started).unwrap_or(Code::HandlerFailed);
                 self.tell_failed(core, &call, code, not_started);
             }
-            (Waiter::Status(asked), Outcome::Result(raw)) => {
+            (Waiter::Status(asked), Said::Other(Outcome::Result(raw))) => {
                 let ping = now.saturating_duration_since(asked);
                 self.worker
                     .ping_us
@@ -311,7 +328,8 @@ impl Session {
                 self.last_pong.set(now);
                 self.loaded(core, message::fit(Some(raw)).unwrap_or_default(), now);
             }
-            // An error to `status` is no pong: a worker that cannot say how it is gets no calls after 4.5 s.
+            // An error to `status` is no pong, nor is an answer that belongs to a call: a worker that cannot say how it is gets no calls
+            // after 4.5 s.
             (Waiter::Status(_) | Waiter::Drain, _) => {}
         }
         Ok(())
@@ -329,8 +347,15 @@ impl Session {
         Ok(())
     }
 
-    fn answered(&self, core: &Rc<Core>, id: u64, mut call: InFlight, raw: &RawValue, body: Attachment) {
-        let judged = reply::read(raw).and_then(|reply| reply.holds(body.len()).map(|()| reply));
+    fn answered(
+        &self,
+        core: &Rc<Core>,
+        id: u64,
+        mut call: InFlight,
+        read: Result<Reply, BadReply>,
+        body: Attachment,
+    ) {
+        let judged = read.and_then(|reply| reply.holds(body.len()).map(|()| reply));
         let reply = match judged {
             Ok(reply) => reply,
             Err(reason) => {
@@ -636,36 +661,14 @@ fn is_streaming(waiter: &Waiter) -> bool {
 }
 
 /// Turns a reply that passed every rule into what the caller's side writes.
-pub fn encode(reply: reply::Reply<'_>, body: Attachment) -> Answer {
-    let mut lines = Vec::with_capacity(reply.headers.iter().map(|(n, v)| n.len() + v.len() + 4).sum());
-    let (mut has_date, mut is_json, mut is_coded) = (false, false, false);
-    for (name, value) in &reply.headers {
-        has_date |= name.eq_ignore_ascii_case("date");
-        is_coded |= name.eq_ignore_ascii_case("content-encoding");
-        is_json |= name.eq_ignore_ascii_case("content-type") && is_json_type(value);
-        lines.extend_from_slice(name.as_bytes());
-        lines.extend_from_slice(b": ");
-        if value.is_ascii() {
-            lines.extend_from_slice(value.as_bytes());
-        } else {
-            // `reply::read` let nothing over U+00FF through.
-            lines.extend(value.chars().map(|c| c as u8));
-        }
-        lines.extend_from_slice(b"\r\n");
-    }
+pub fn encode(reply: Reply, body: Attachment) -> Answer {
     Answer {
         status: reply.status,
-        header_lines: lines,
+        header_lines: reply.header_lines,
         content_length: reply.content_length,
-        has_date,
-        is_plain_json: is_json && !is_coded,
+        has_date: reply.has_date,
+        is_plain_json: reply.is_plain_json,
         body,
         more: reply.more,
     }
-}
-
-fn is_json_type(value: &str) -> bool {
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-        || (essence.len() > 5 && essence.to_ascii_lowercase().ends_with("+json"))
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 /// A call as the broker writes it; everything is borrowed.
 #[derive(Debug)]
-pub struct CallOut<'a> {
-    /// HTTP method.
+pub struct CallOut<'a, Headers> {
+    /// HTTP method: a token.
     pub method: &'a str,
     /// Raw request target.
     pub target: &'a str,
@@ -19,8 +19,8 @@ pub struct CallOut<'a> {
     pub query: Option<&'a str>,
     /// Names as the worker declared them, values decoded once.
     pub path_params: &'a [(&'a str, Cow<'a, str>)],
-    /// In order; names in lower case already, values as raw bytes that are written as Latin-1 code points.
-    pub headers: &'a [(&'a str, &'a [u8])],
+    /// In order; names are tokens in lower case, values raw bytes that are written as Latin-1 code points.
+    pub headers: Headers,
     /// `[A-Za-z0-9._-]{1,128}`.
     pub request_id: &'a str,
     /// Who calls.
@@ -53,26 +53,29 @@ pub struct TraceOut<'a> {
     pub tracestate: Option<&'a str>,
 }
 
-impl CallOut<'_> {
+impl<'a, Headers: Iterator<Item = (&'a [u8], &'a [u8])>> CallOut<'a, Headers> {
     /// Writes the head of the call: a request whose method is the endpoint as it was declared.
-    pub fn write(&self, id: u64, endpoint: &str, out: HeadWriter<'_>) {
+    pub fn write(self, id: u64, endpoint: &str, out: HeadWriter<'_>) {
+        // Room for all but long headers: the buffer grows once at most, and then keeps its size.
+        out.reserve(512 + 2 * self.target.len());
         out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
         json::number(out, id);
         text(out, ",\"method\":", endpoint);
-        text(out, ",\"params\":{\"method\":", self.method);
+        plain(out, ",\"params\":{\"method\":", self.method);
         text(out, ",\"target\":", self.target);
-        text(out, ",\"path\":", self.path);
+        plain(out, ",\"path\":", self.path);
         out.extend_from_slice(b",\"query\":");
         json::optional(out, self.query);
         out.extend_from_slice(b",\"path_params\":");
         object(out, self.path_params.iter().map(|(name, value)| (*name, &**value)));
-        self.write_headers(out);
-        text(out, ",\"request_id\":", self.request_id);
+        out.extend_from_slice(b",\"headers\":");
+        write_headers(self.headers, out);
+        plain(out, ",\"request_id\":", self.request_id);
         out.extend_from_slice(b",\"caller\":{\"token\":");
         json::optional(out, self.caller.token);
         out.extend_from_slice(b",\"labels\":");
         object(out, self.caller.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-        text(out, ",\"ip\":", self.caller.ip);
+        plain(out, ",\"ip\":", self.caller.ip);
         out.push(b'}');
         if let Some(trace) = &self.trace {
             text(out, ",\"trace\":{\"traceparent\":", trace.traceparent);
@@ -88,18 +91,25 @@ impl CallOut<'_> {
         }
         out.extend_from_slice(b"}}");
     }
+}
 
-    fn write_headers(&self, out: HeadWriter<'_>) {
-        out.extend_from_slice(b",\"headers\":[");
-        for (at, (name, value)) in self.headers.iter().enumerate() {
-            out.extend_from_slice(if at == 0 { b"[" } else { b",[" });
-            json::string(out, name);
-            out.push(b',');
-            json::latin1(out, value);
-            out.push(b']');
-        }
+fn write_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: HeadWriter<'_>) {
+    let mut before: &[u8] = b"[[";
+    for (name, value) in headers {
+        out.extend_from_slice(before);
+        before = b",[";
+        // Nothing in a token needs an escape; one that is none would still be written as the text that it is.
+        json::latin1(out, name);
+        out.push(b',');
+        json::latin1(out, value);
         out.push(b']');
     }
+    out.extend_from_slice(if before == b"[[" { b"[]" } else { b"]" });
+}
+
+fn plain(out: HeadWriter<'_>, member: &str, value: &str) {
+    out.extend_from_slice(member.as_bytes());
+    json::plain(out, value);
 }
 
 fn text(out: HeadWriter<'_>, member: &str, value: &str) {
@@ -201,7 +211,8 @@ mod tests {
             path: "/0/a/%C3%A4",
             query: Some("x=1"),
             path_params: &[("id", Cow::Borrowed("ä")), ("q", Cow::Borrowed("\"\\\n"))],
-            headers: &[("accept", b"*/*"), ("x-name", b"J\xfcrgen"), ("x-name", b"2")],
+            headers: [(&b"accept"[..], &b"*/*"[..]), (b"x-name", b"J\xfcrgen"), (b"x-name", b"2")]
+                .into_iter(),
             request_id: "r-1",
             caller: CallerOut { token: Some("demo"), labels: &labels, ip: "127.0.0.1" },
             trace: Some(TraceOut { traceparent: "00-1-2-03", tracestate: Some("a=b") }),
@@ -237,7 +248,7 @@ mod tests {
             path: "/",
             query: None,
             path_params: &[],
-            headers: &[],
+            headers: std::iter::empty(),
             request_id: "r",
             caller: CallerOut { token: None, labels: &BTreeMap::new(), ip: "::1" },
             trace: None,

@@ -1,0 +1,51 @@
+//! Buffers that a core's connections use one after the other.
+//!
+//! A connection needs a buffer while it reads a head or writes one, and none while it waits, which is nearly all of the time. One of each kind
+//! stays warm in the cache however many connections there are; who finds it taken makes one of its own.
+
+use bytes::BytesMut;
+use std::cell::Cell;
+
+/// Larger ones are given back to the allocator: a core is not to keep what one large message needed.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
+
+/// One buffer to read into and one to write from, unless they are in use.
+#[derive(Default)]
+pub struct Spare {
+    input: Cell<BytesMut>,
+    head: Cell<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Spare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Spare")
+    }
+}
+
+impl Spare {
+    /// An empty buffer to read into, perhaps without room.
+    pub fn take_input(&self) -> BytesMut {
+        self.input.take()
+    }
+
+    /// Takes a buffer back; it holds nothing that is still needed.
+    pub fn give_input(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        if buffer.capacity() <= KEPT_BYTES_MAX {
+            self.input.set(buffer);
+        }
+    }
+
+    /// An empty buffer for a head, perhaps without room.
+    pub fn take_head(&self) -> Vec<u8> {
+        self.head.take()
+    }
+
+    /// Takes a buffer back.
+    pub fn give_head(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        if buffer.capacity() <= KEPT_BYTES_MAX {
+            self.head.set(buffer);
+        }
+    }
+}
