@@ -20,14 +20,14 @@ lint:
 fuzz:
 	@scripts/fuzz.sh $(or $(SECONDS_EACH),60)
 
-# CPU per call of the broker beside HAProxy, and of a Node worker beside Express and Fastify, each in one run.
+# The broker beside HAProxy, nginx and Envoy, a Node worker beside Express and Fastify, and what a call costs; about half an hour. BENCH=--quick takes minutes and writes nothing.
 bench:
-	@scripts/ensure.sh curl wrk haproxy nginx cc
+	@scripts/ensure.sh curl wrk haproxy nginx valgrind pip3 cc
 	cargo build --release --quiet -p hera-cli
 	cargo build --release --quiet -p hera-client --example bench
+	cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build
 	cd bench/node && npm ci --silent --no-audit --no-fund
-	node bench/middle.mjs
-	node bench/node.mjs
+	ulimit -n 16384 2>/dev/null || ulimit -n $$(ulimit -Hn); node bench/run.mjs $(BENCH)
 
 clean:
 	cargo clean

@@ -1,58 +1,52 @@
-// One Express app of five routes: through Hera, on Express alone, and the same on Fastify alone, in interleaved rounds of one run.
-//
-//   node bench/node.mjs [--rounds 5] [--seconds 4] [--connections 256]
-//
-// Express and Fastify listen themselves; Hera's worker has a broker in front of it, which checks a token and writes an access log, and is a
-// process of its own on the same cores. The load is wrk with one thread. CPU is user + system time from /proc over the round, divided by
-// the calls that wrk counted; nothing is asserted.
-import { execFileSync } from "node:child_process";
+// One Express app of five routes: through Hera, on Express alone, and the same on Fastify alone.
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { answers, freePort, median, micros, option, root, Stage, spread } from "./stage.mjs";
+import { rounds } from "./measure.mjs";
+import { errors, middle, ratio, spread, table } from "./report.mjs";
+import { ask, freePort, root } from "./stage.mjs";
 
-const rounds = option("rounds", 5);
-const seconds = option("seconds", 4);
-const connections = option("connections", 256);
 const folder = join(root, "bench", "node");
 
-const measure = (target) => {
-  const before = target.pids.map(micros);
-  const wrk = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", join(folder, "load.lua"), "-H", `Hera-Token: ${target.token}`];
-  const out = execFileSync("wrk", [...wrk, target.url]).toString();
-  const calls = Number(/(\d+) requests in/.exec(out)[1]);
-  if (/Non-2xx/.test(out)) throw new Error(`${target.name} answered errors`);
-  const [node, broker] = target.pids.map((pid, at) => (micros(pid) - before[at]) / calls);
-  return { perSecond: calls / seconds, node, broker, p99: /99%\s+([\d.]+\w+)/.exec(out)?.[1] };
-};
-
-const stage = new Stage();
-try {
+export async function section(stage, options) {
   const broker = await stage.broker();
   const { token } = broker;
-  const worker = stage.start("node", [join(folder, "hera.mjs")], { env: { ...process.env, HERA: broker.hera, SECRET: broker.key } });
-  const targets = [{ name: "Hera", pids: [worker.pid, broker.pid], url: broker.url, token }];
+  const env = { ...process.env, NODE_ENV: "production" };
+  const worker = stage.start("node", [join(folder, "hera.mjs")], { env: { ...env, HERA: broker.hera, SECRET: broker.key } });
+  const hera = { name: "Hera", pids: { node: worker.pid, middle: broker.pid }, url: broker.url, token };
+  const others = [];
   for (const name of ["Express", "Fastify"]) {
     const port = await freePort();
-    const alone = stage.start("node", [join(folder, `${name.toLowerCase()}.mjs`), String(port)], { env: { ...process.env, NODE_ENV: "production" } });
-    targets.push({ name: `${name} alone`, pids: [alone.pid], url: `http://127.0.0.1:${port}`, token });
+    const alone = stage.start("node", [join(folder, `${name.toLowerCase()}.mjs`), String(port)], { env });
+    others.push({ name: `${name} alone`, pids: { node: alone.pid }, url: `http://127.0.0.1:${port}`, token });
   }
-  for (const target of targets) await stage.until(() => answers(`${target.url}/0/users/7`, token).includes("Ada"), target.name);
-  const texts = targets.map((target) => answers(`${target.url}/0/users/7/orders?first=1`, token));
+  const targets = [hera, ...others];
+  for (const target of targets) await stage.until(() => ask(`${target.url}/0/users/7`, token).body.includes("Ada"), target.name);
+  const texts = targets.map((target) => ask(`${target.url}/0/users/7/orders?first=1`, token).body);
   if (new Set(texts).size > 1) throw new Error(`the answers differ: ${texts.join(" ")}`);
 
-  const results = new Map(targets.map((target) => [target.name, []]));
-  for (let round = 0; round < rounds; round++) for (const target of targets) results.get(target.name).push(measure(target));
+  const loads = [64, 256].map((connections) => ({ name: `${connections}`, script: "five.lua", connections }));
+  const at = rounds(targets, loads, options);
 
-  console.log(`${rounds} rounds of ${seconds} s, ${connections} connections, Node ${process.version}`);
-  console.log("| app | calls/s: median (min-max) | us of Node's CPU per call | us of the broker's | p99 |\n|---|---|---|---|---|");
-  for (const [name, rows] of results) {
-    const of = (key) => rows.map((row) => row[key]);
-    const front = rows[0].broker === undefined ? "" : spread(of("broker"));
-    console.log(`| ${name} | ${spread(of("perSecond"))} | ${spread(of("node"))} | ${front} | ${of("p99").join(" ")} |`);
-  }
-  for (const other of ["Express alone", "Fastify alone"]) {
-    const ratio = median(results.get("Hera").map((row, at) => row.perSecond / results.get(other)[at].perSecond));
-    console.log(`calls/s, Hera to ${other}, median of the rounds: ${ratio.toFixed(2)}`);
-  }
-} finally {
-  stage.end();
+  const rows = loads.flatMap(({ name }) =>
+    targets.map((target) => {
+      const of = at(name, target);
+      const share = (column) => (target === hera ? "" : ratio(at(name, hera), of, column));
+      return [
+        target.name,
+        name,
+        spread(of, "node"),
+        share("node"),
+        target === hera ? middle(of, "middle") : "",
+        spread(of, "perSecond"),
+        share("perSecond"),
+        ...["p50", "p99", "p999"].map((column) => middle(of, column)),
+      ];
+    }),
+  );
+  const { dependencies } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const head = ["app", "connections", "us of Node's CPU per call", "Hera to it", "us of the broker's", "calls/s", "Hera to it", "p50 ms", "p99 ms", "p99.9 ms"];
+  return `Node ${process.version}, Express ${dependencies.express}, Fastify ${dependencies.fastify}. Express and Fastify listen themselves and neither check a token nor write a log; Hera's worker has the
+broker in front of it, which does both on the same cores. Nothing is bound to a core.
+
+${table(head, rows)}${errors(targets.flatMap((target) => loads.map(({ name }) => [`${target.name} at ${name}`, at(name, target)])))}`;
 }

@@ -1,4 +1,4 @@
-// What the benchmarks have in common: processes, ports, CPU from /proc, a broker.
+// Where a benchmark takes place: a folder, ports, cores, the processes and their end; and a broker.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -9,27 +9,18 @@ import { fileURLToPath } from "node:url";
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 export const bin = (name) => join(root, "target", "release", name);
 
-export function option(name, otherwise) {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? otherwise : Number(process.argv[at + 1]);
-}
+/** The cores that this process may use, as numbers: `0-1,4` is 0, 1, 4. */
+const allowed = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync("/proc/self/status", "utf8"))[1].split(",").flatMap((part) => {
+  const [first, last = first] = part.split("-").map(Number);
+  return Array.from({ length: last - first + 1 }, (_, at) => first + at);
+});
 
-export const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+/** A core for the middle alone, one for what is behind it and one for the load; of two cores these share one, and a single core is left to the kernel. */
+export const pins =
+  allowed.length < 2 ? {} : { middle: allowed[0], behind: allowed[1], load: allowed[Math.min(2, allowed.length - 1)] };
 
-/** `median (least-most)`. */
-export function spread(numbers) {
-  return `${median(numbers).toFixed(1)} (${Math.min(...numbers).toFixed(1)}-${Math.max(...numbers).toFixed(1)})`;
-}
-
-/** User and system time of a process so far, in microseconds. */
-export function micros(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-
-export function rssKiB(pid) {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
-}
+/** A command line that stays on a core; `core` may be undefined. */
+export const onCore = (core, command, args) => (core === undefined ? [command, args] : ["taskset", ["-c", String(core), command, ...args]]);
 
 export function freePort() {
   return new Promise((done) => {
@@ -40,12 +31,14 @@ export function freePort() {
   });
 }
 
-/** What curl gets; empty where the answer is none or an error. */
-export function answers(url, token) {
+/** What curl gets: `{ status, body }`; status 0 where nobody answers. */
+export function ask(url, token, ...args) {
   try {
-    return execFileSync("curl", ["-sf", url, "-H", `Hera-Token: ${token}`]).toString();
+    const out = execFileSync("curl", ["-s", "-m", "10", "-w", "\n%{http_code}", url, "-H", `Hera-Token: ${token}`, ...args]).toString();
+    const end = out.lastIndexOf("\n");
+    return { status: Number(out.slice(end + 1)), body: out.slice(0, end) };
   } catch {
-    return "";
+    return { status: 0, body: "" };
   }
 }
 
@@ -53,31 +46,43 @@ export function answers(url, token) {
 export class Stage {
   run = mkdtempSync(join(tmpdir(), "hera-bench-"));
   #children = [];
+  #end = () => this.end();
 
-  start(command, args, options = {}) {
+  constructor() {
+    process.once("exit", this.#end);
+  }
+
+  /** Starts a process; with `core`, it stays on that one. What it prints goes to a file. */
+  start(command, args, { core, ...options } = {}) {
     const file = join(this.run, `${this.#children.length}.log`);
     const log = openSync(file, "w");
-    const child = spawn(command, args, { stdio: ["ignore", log, log], cwd: this.run, ...options });
+    const child = spawn(...onCore(core, command, args), { stdio: ["ignore", log, log], cwd: this.run, ...options });
+    child.on("error", (error) => console.error(`${command}: ${error.message}`));
     child.log = () => readFileSync(file, "utf8");
     this.#children.push(child);
     return child;
   }
 
+  /** Waits for a condition; a start under valgrind may take a minute. */
   async until(check, what) {
-    for (let tries = 0; tries < 200; tries++) {
+    for (let tries = 0; tries < 1200; tries++) {
       if (check()) return;
       await new Promise((done) => setTimeout(done, 50));
     }
     throw new Error(`${what} did not come up\n${this.#children.map((child) => child.log().slice(-2000)).join("\n")}`);
   }
 
-  /** A broker on one core that checks a token and writes an access log: its process, where it is, and a token and a key for `/0/`. */
-  async broker() {
+  /**
+   * A broker that checks a token and writes an access log: its process, where it is, and a token and a key for `/0/`.
+   * `env` holds configuration, `HERA_SECTION__KEY`; `under` a command line that it runs in.
+   */
+  async broker({ core, env = {}, under = [] } = {}) {
     const [http, workers, admin] = await Promise.all([1, 2, 3].map(freePort));
-    const dir = join(this.run, "data");
+    const dir = join(this.run, `data-${http}`);
     const at = ["--http", `127.0.0.1:${http}`, "--workers", `127.0.0.1:${workers}`, "--admin", `127.0.0.1:${admin}`];
-    const env = { ...process.env, HERA_BROKER__CORES: "1", HERA_LOG__ACCESS: join(this.run, "access.log") };
-    const child = this.start(bin("hera"), ["broker", "--data-dir", dir, ...at], { env });
+    const [command, ...args] = [...under, bin("hera"), "broker", "--data-dir", dir, ...at];
+    const settings = { HERA_BROKER__CORES: "1", HERA_LOG__ACCESS: join(this.run, `access-${http}.log`), ...env };
+    const child = this.start(command, args, { core, env: { ...process.env, ...settings } });
     await this.until(() => child.log().includes("ready http="), "the broker");
     const verb = (...args) =>
       execFileSync(bin("hera"), [...args, "--admin", `127.0.0.1:${admin}`, "--data-dir", dir], { stdio: ["ignore", "pipe", "ignore"] })
@@ -85,6 +90,7 @@ export class Stage {
         .trim();
     return {
       pid: child.pid,
+      child,
       url: `http://127.0.0.1:${http}`,
       hera: `hera://127.0.0.1:${workers}`,
       token: verb("token", "create", "--name", "bench", "--allow", "* /0/**"),
@@ -92,7 +98,13 @@ export class Stage {
     };
   }
 
+  /** Rust workers of a broker: `bench worker 1`, `bench crowd 10 1000`. */
+  workers(broker, args, options = {}) {
+    return this.start(bin("examples/bench"), args.map(String), { ...options, env: { ...process.env, HERA: broker.hera, SECRET: broker.key } });
+  }
+
   end() {
+    process.off("exit", this.#end);
     for (const child of this.#children) child.kill("SIGKILL");
     rmSync(this.run, { recursive: true, force: true });
   }

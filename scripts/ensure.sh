@@ -3,7 +3,8 @@
 set -euo pipefail
 
 declare -A PACKAGE=(
-  [curl]=curl [haproxy]=haproxy [wrk]=wrk [promtool]=prometheus [cc]=gcc [c++]=g++ [cmake]=cmake [python3]=python3 [openssl]=openssl
+  [curl]=curl [haproxy]=haproxy [wrk]=wrk [promtool]=prometheus [cc]=gcc [c++]=g++ [cmake]=cmake [python3]=python3
+  [pip3]=python3-pip [openssl]=openssl
   [venv]=python3-venv
 )
 

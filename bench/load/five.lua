@@ -1,13 +1,15 @@
--- One of the five routes after the other.
+-- One of the five routes of bench/node after the other.
+require "done"
+
 local calls = {}
 
 function init(args)
-  local json = { ["Content-Type"] = "application/json" }
+  local post = { ["Content-Type"] = "application/json", ["Hera-Token"] = wrk.headers["Hera-Token"] }
   calls = {
     wrk.format("GET", "/0/health"),
     wrk.format("GET", "/0/users/42"),
     wrk.format("GET", "/0/users/42/orders?first=1"),
-    wrk.format("POST", "/0/users", { ["Content-Type"] = "application/json", ["Hera-Token"] = wrk.headers["Hera-Token"] }, '{"name":"Ada Lovelace"}'),
+    wrk.format("POST", "/0/users", post, '{"name":"Ada Lovelace"}'),
     wrk.format("DELETE", "/0/users/42"),
   }
 end
