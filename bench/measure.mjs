@@ -1,7 +1,8 @@
 // One load by wrk, and what each process used meanwhile; and rounds of them.
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { onCore, root } from "./stage.mjs";
 
 /** CPU of a process so far, user and system, all its threads, in microseconds. */
@@ -31,12 +32,12 @@ export function rssMiB(pid) {
  * Gives calls per second, microseconds of CPU per call of each process in `target.pids` (by the same names) and of wrk (`load`), latencies in
  * milliseconds, and the number of `errors`.
  */
-export function measure(target, { path = "", script, args = [], connections, core }, seconds) {
+export async function measure(target, { path = "", script, args = [], connections, core }, seconds) {
   const used = () => Object.entries(target.pids).map(([name, pid]) => [name, micros(pid)]);
   const wrk = ["-t1", `-c${connections}`, `-d${seconds}s`, "-s", script, "-H", `Hera-Token: ${target.token}`, target.url + path, "--", ...args.map(String)];
 
   const [before, beforeEnded] = [used(), microsOfEnded()];
-  const out = execFileSync(...onCore(core, "wrk", wrk), { cwd: join(root, "bench", "load") }).toString();
+  const { stdout: out } = await promisify(execFile)(...onCore(core, "wrk", wrk), { cwd: join(root, "bench", "load") });
   const [after, afterEnded] = [used(), microsOfEnded()];
 
   const { calls, micros: took, refused, broken, ...latency } = JSON.parse(out.trim().split("\n").at(-1));
@@ -54,17 +55,18 @@ export function measure(target, { path = "", script, args = [], connections, cor
 /**
  * Each load on each target, again and again, the other way round every second time, so that what drifts meets all of them.
  *
- * `loads` are `measure`'s, each with a `name`; a target may have a `load` of its own that is laid over it. Gives rows by load and target: `at(load.name, target.name)` is a list with
+ * `loads` are `measure`'s, each with a `name`; a target may have a `load` of its own that is laid over it. `between` is done after each. Gives rows by load and target: `at(load.name, target.name)` is a list with
  * one row for each round; the second is a target itself.
  */
-export function rounds(targets, loads, { rounds, seconds }) {
+export async function rounds(targets, loads, { rounds, seconds, between }) {
   const rows = new Map();
   const key = (load, target) => `${load}\n${target}`;
-  for (const target of targets) measure(target, { ...loads[0], ...target.load }, 1);
+  for (const target of targets) await measure(target, { ...loads[0], ...target.load }, 1);
   for (let round = 0; round < rounds; round++) {
     for (const load of loads) {
       for (const target of round % 2 ? targets.toReversed() : targets) {
-        const row = measure(target, { ...load, ...target.load }, seconds);
+        const row = await measure(target, { ...load, ...target.load }, seconds);
+        between();
         rows.set(key(load.name, target.name), [...(rows.get(key(load.name, target.name)) ?? []), row]);
       }
     }

@@ -11,7 +11,7 @@ export async function section(stage, options) {
   const loads = jobs.flatMap((job) =>
     job.connections.filter((count) => count <= options.connections).map((count) => ({ name: name(job, count), core: pins.load, job, ...load(job, count) })),
   );
-  const at = rounds(targets, loads, options);
+  const at = await rounds(targets, loads, options);
   const [hera, ...others] = targets;
 
   const first = table(

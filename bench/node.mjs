@@ -25,7 +25,7 @@ export async function section(stage, options) {
   if (new Set(texts).size > 1) throw new Error(`the answers differ: ${texts.join(" ")}`);
 
   const loads = [64, 256].map((connections) => ({ name: `${connections}`, script: "five.lua", connections }));
-  const at = rounds(targets, loads, options);
+  const at = await rounds(targets, loads, options);
 
   const rows = loads.flatMap(({ name }) =>
     targets.map((target) => {

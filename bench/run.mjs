@@ -42,7 +42,7 @@ for (const name of only) {
   const { section } = await import(`./${name}.mjs`);
   const stage = new Stage();
   try {
-    const text = await section(stage, options);
+    const text = await section(stage, { ...options, between: () => stage.emptyLogs() });
     const much = name === "instructions" ? "" : ` --rounds ${options.rounds} --seconds ${options.seconds}`;
     const all = `\`node bench/run.mjs --only ${name}${much}\`, ${commit()}, ${machine()}.\n\n${text}`;
     console.log(`## ${name}\n\n${all}\n`);

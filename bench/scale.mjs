@@ -29,7 +29,7 @@ export async function section(stage, options) {
       load: { ...own, connections },
     });
   }
-  const at = rounds(targets, [{ name: "all", core: pins.load }], options);
+  const at = await rounds(targets, [{ name: "all", core: pins.load }], options);
 
   const rows = targets.map((target, n) => {
     const of = at("all", target);

@@ -20,7 +20,7 @@ export async function section(stage, options) {
     targets.push(target);
   }
   const loads = [64, 256].map((connections) => ({ ...load(jobs[0], connections), name: `${connections}` }));
-  const at = rounds(targets, loads, options);
+  const at = await rounds(targets, loads, options);
 
   const rows = loads.flatMap(({ name }) =>
     targets.map((target) => {

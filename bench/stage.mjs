@@ -1,6 +1,6 @@
 // Where a benchmark takes place: a folder, ports, cores, the processes and their end; and a broker.
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -55,7 +55,7 @@ export class Stage {
   /** Starts a process; with `core`, it stays on that one. What it prints goes to a file. */
   start(command, args, { core, ...options } = {}) {
     const file = join(this.run, `${this.#children.length}.log`);
-    const log = openSync(file, "w");
+    const log = openSync(file, "a");
     const child = spawn(...onCore(core, command, args), { stdio: ["ignore", log, log], cwd: this.run, ...options });
     child.on("error", (error) => console.error(`${command}: ${error.message}`));
     child.log = () => readFileSync(file, "utf8");
@@ -101,6 +101,11 @@ export class Stage {
   /** Rust workers of a broker: `bench worker 1`, `bench crowd 10 1000`. */
   workers(broker, args, options = {}) {
     return this.start(bin("examples/bench"), args.map(String), { ...options, env: { ...process.env, HERA: broker.hera, SECRET: broker.key } });
+  }
+
+  /** Empties all logs, whose writers append: in half an hour they would fill a small disk. */
+  emptyLogs() {
+    for (const file of readdirSync(this.run)) if (file.endsWith(".log")) truncateSync(join(this.run, file));
   }
 
   end() {
