@@ -1,7 +1,7 @@
 // What a middle adds to one call, when there is only one at a time.
 import { jobs, load } from "./jobs.mjs";
 import { rounds } from "./measure.mjs";
-import { middles } from "./middles.mjs";
+import { middles, versions } from "./middles.mjs";
 import { errors, median, middle, short, spread, table } from "./report.mjs";
 
 export async function section(stage, options) {
@@ -22,7 +22,9 @@ export async function section(stage, options) {
       target === direct ? "" : middle(of, "middle"),
     ];
   });
-  return `${name}, one connection, one call at a time, nothing bound to a core. Microseconds; "added" is p50 above the same call to the backend without a middle.
+  return `${versions()}.
+
+${name}, one connection, one call at a time, nothing bound to a core. Microseconds; "added" is p50 above the same call to the backend without a middle.
 
 ${table(["through", "p50: median (least-most)", "added", "p99", "p99.9", "CPU of the middle per call"], rows)}${errors(all.map((target) => [target.name, at(name, target)]))}`;
 }

@@ -16,6 +16,12 @@ function micros(pid) {
   }, 0);
 }
 
+/** User and system time of a process so far, in hundredths of a second: coarser, but apart. */
+function userAndSystem(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return [Number(fields[11]), Number(fields[12])];
+}
+
 /** CPU of the processes that this one started and saw end, in microseconds; the kernel tells it in hundredths of a second. */
 function microsOfEnded() {
   const fields = readFileSync("/proc/self/stat", "utf8").split(") ")[1].split(" ");
@@ -29,22 +35,25 @@ export function rssMiB(pid) {
 /**
  * Loads a target for some seconds.
  *
- * Gives calls per second, microseconds of CPU per call of each process in `target.pids` (by the same names) and of wrk (`load`), latencies in
- * milliseconds, and the number of `errors`.
+ * Gives calls per second, microseconds of CPU per call of each process in `target.pids` (by the same names) and of wrk (`load`), the `user` share of the
+ * first of them, latencies in milliseconds, and the number of `errors`.
  */
 export async function measure(target, { path = "", script, args = [], connections, core }, seconds) {
+  const [first] = Object.values(target.pids);
   const used = () => Object.entries(target.pids).map(([name, pid]) => [name, micros(pid)]);
   const wrk = ["-t1", `-c${connections}`, `-d${seconds}s`, "-s", script, "-H", `Hera-Token: ${target.token}`, target.url + path, "--", ...args.map(String)];
 
-  const [before, beforeEnded] = [used(), microsOfEnded()];
+  const [before, beforeFirst, beforeEnded] = [used(), userAndSystem(first), microsOfEnded()];
   const { stdout: out } = await promisify(execFile)(...onCore(core, "wrk", wrk), { cwd: join(root, "bench", "load") });
-  const [after, afterEnded] = [used(), microsOfEnded()];
+  const [after, afterFirst, afterEnded] = [used(), userAndSystem(first), microsOfEnded()];
 
   const { calls, micros: took, refused, broken, ...latency } = JSON.parse(out.trim().split("\n").at(-1));
   if (calls === 0) throw new Error(`${target.name} answered nothing:\n${out}`);
   const cpu = after.map(([name, value], at) => [name, (value - before[at][1]) / calls]);
+  const [user, system] = afterFirst.map((ticks, at) => ticks - beforeFirst[at]);
   return {
     ...Object.fromEntries(cpu),
+    user: user / (user + system),
     load: (afterEnded - beforeEnded) / calls,
     perSecond: calls / (took / 1e6),
     ...Object.fromEntries(Object.entries(latency).map(([name, value]) => [name, value / 1000])),

@@ -1,7 +1,7 @@
 // CPU per call of the middle: Hera's broker beside the proxies, job by job, each middle alone on its core.
 import { jobs, load } from "./jobs.mjs";
 import { rounds, rssMiB } from "./measure.mjs";
-import { middles } from "./middles.mjs";
+import { middles, versions } from "./middles.mjs";
 import { errors, median, middle, ratio, short, spread, table } from "./report.mjs";
 import { pins } from "./stage.mjs";
 
@@ -28,12 +28,13 @@ export async function section(stage, options) {
       return [
         target.name,
         spread(of, "middle"),
+        middle(of, "user"),
         ...["behind", "load"].map((column) => middle(of, column)),
         spread(of, "perSecond"),
         ...["p50", "p99", "p999"].map((column) => middle(of, column)),
       ];
     });
-    const head = ["middle", "us per call: median (least-most)", "behind it", "load", "calls/s", "p50 ms", "p99 ms", "p99.9 ms"];
+    const head = ["middle", "us per call: median (least-most)", "user share", "behind it", "load", "calls/s", "p50 ms", "p99 ms", "p99.9 ms"];
     return `**${name}**\n\n${table(head, rows)}${errors(targets.map((target) => [target.name, at(name, target)]))}`;
   });
   const memory = table(
@@ -48,7 +49,9 @@ export async function section(stage, options) {
     return `${other.name} ${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)}, median ${median(ratios).toFixed(2)}`;
   });
 
-  return `Microseconds of CPU per call of the middle, median of the rounds; in brackets Hera's share of it, median of the rounds' ratios.
+  return `${versions()}.
+
+Each middle alone on its core. Microseconds of CPU per call of the middle, median of the rounds; in brackets Hera's share of it, median of the rounds' ratios.
 
 ${first}
 
