@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { onCore, root } from "./stage.mjs";
 
 /** CPU of a process so far, user and system, all its threads, in microseconds. */
-function micros(pid) {
+export function micros(pid) {
   return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => {
     try {
       return sum + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]) / 1000;

@@ -1,55 +1,80 @@
-// What hostile connections cost the others: ordinary calls without and with thousands of heads that never come to their end, and the broker's memory
-// after a gigabyte of heads that are refused.
-//
-//   node bench/slow.mjs [--connections 10000] [--rounds 3] [--seconds 10] [--rate 300] [--gigabytes 1] [--spare 2000]
-//
-// The slow ones are in a process of their own: each sends a byte of its head a second, and comes again when the broker cuts it after 10 s. The ordinary
-// calls have an open loop: one is due every 1/rate s, over 16 connections, and its time counts from when it was due. What the machine itself loses to so many
-// connections is seen by hanging them on another broker: that row is the one to compare with. The broker runs one thread. At its
-// default http.connections_max of 10,000 as many slow connections would leave no place for others but those that are there; it is set to --spare more.
-// RSS is from /proc; nothing is asserted.
+// What hostile callers cost the others: ordinary calls without and with thousands of heads that never come to their end, and the broker's
+// memory after a gigabyte of heads that are refused.
 import { spawn } from "node:child_process";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { answers, bin, median, micros, option, rssKiB, Stage } from "./stage.mjs";
+import { jobs } from "./jobs.mjs";
+import { micros, rssMiB } from "./measure.mjs";
+import { middle, short, spread, table } from "./report.mjs";
+import { ask, root } from "./stage.mjs";
 
-if (process.argv[2] === "dribble") await dribble(Number(process.argv[3]), Number(process.argv[4]));
-else await main();
+/** Ordinary calls a second. */
+const RATE = 300;
+/** At its default `http.connections_max` as many slow connections would leave no place for others but those that are there. */
+const SPARE = 2_000;
 
-/** Keeps `wanted` unfinished heads before the broker, and says how many there are. */
-async function dribble(port, wanted) {
-  const head = Buffer.from("GET /0/bench HTTP/1.1\r\nHost: h\r\nX-Slow: aaaaaaaaaaaaaaaa");
-  const open = new Set();
-  let cut = 0;
-  const dial = () => {
-    const socket = connect(port, "127.0.0.1");
-    socket.sent = Math.floor(Math.random() * 10);
-    socket.on("connect", () => socket.write(head.subarray(0, socket.sent)));
-    socket.on("data", () => {});
-    socket.on("error", () => {});
-    socket.on("close", () => {
-      cut++;
-      open.delete(socket);
-    });
-    open.add(socket);
-  };
-  process.on("message", () => process.exit());
-  for (;;) {
-    // A tenth of them every 100 ms, so that each has its byte a second.
-    for (const socket of open) {
-      if (socket.writable && Math.random() < 0.1) socket.write(head.subarray(socket.sent % head.length, (socket.sent++ % head.length) + 1));
+export async function section(stage, { rounds, seconds, connections, between }) {
+  const slow = connections * 10;
+  const gigabytes = connections < 1000 ? 0.1 : 1;
+  const env = { HERA_HTTP__CONNECTIONS_MAX: String(slow + SPARE) };
+  const [hera, other] = [await stage.broker({ env }), await stage.broker({ env })];
+  stage.workers(hera, ["worker", 1]);
+  const url = hera.url + jobs[0].path;
+  const answers = () => ask(url, hera.token).status === 200;
+  await stage.until(answers, "the worker");
+  await load(url, hera.token, 2);
+  const idle = rssMiB(hera.pid);
+
+  const places = [["no slow ones"], ["slow ones at another broker", other], ["slow ones here", hera]];
+  const rows = new Map(places.map(([name]) => [name, []]));
+  let most = 0;
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, broker] of places) {
+      const dribbling = broker && (await dribble(broker, slow));
+      const cpu = micros(hera.pid);
+      const times = await load(url, hera.token, seconds);
+      rows.get(name).push({ ...times, cpu: (micros(hera.pid) - cpu) / seconds / 10_000 });
+      most = Math.max(most, rssMiB(hera.pid));
+      dribbling?.kill("SIGKILL");
+      await pause(1_000);
+      between();
     }
-    // As many come as go: a hundredth every 100 ms, since each is cut after 10 s. All at once would be cut all at once.
-    for (let n = 0; n < wanted / 95 && open.size < wanted; n++) dial();
-    process.send({ open: [...open].filter((socket) => socket.readyState === "open").length, cut });
-    await pause(100);
+    console.error(`  round ${round + 1} of ${rounds}`);
   }
+  const { port } = new URL(hera.url);
+  await flood(port, 64 << 20);
+  const warm = rssMiB(hera.pid);
+  const begun = performance.now();
+  const { sent, refused } = await flood(port, gigabytes * 1e9);
+  const took = (performance.now() - begun) / 1000;
+
+  const figures = [...rows].map(([name, of]) => [name, middle(of, "p50"), spread(of, "p99"), middle(of, "p999"), middle(of, "cpu"), of.reduce((sum, row) => sum + row.failed, 0)]);
+  return `${RATE} calls a second on 16 connections, each due at its time and timed from then; ${slow.toLocaleString("en")} connections beside them, each with a byte of its head a second,
+cut after 10 s and dialled again. What the machine itself loses to so many connections is seen by hanging them on another broker: that row is the one to compare with.
+
+${table(["calls with", "p50 ms", "p99 ms", "p99.9 ms", "CPU of the broker, %", "failed"], figures)}
+
+Memory of the broker: ${short(idle)} MiB before, ${short(most)} MiB with them. ${short(sent / 1e9)} GB of heads that are refused (${refused}) took ${short(took)} s; ${short(warm)} MiB after the first 64 MB
+of them, ${short(rssMiB(hera.pid))} MiB after all. A call was answered then: ${answers() ? "yes" : "no"}.`;
+}
+
+/** A process of its own that keeps slow connections; ready once most of them hang. */
+async function dribble(broker, wanted) {
+  const { port } = new URL(broker.url);
+  const file = join(root, "bench", "load", "dribble.mjs");
+  const child = spawn(process.execPath, [file, port, String(wanted)], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  let open = 0;
+  child.on("message", (said) => {
+    open = said.open;
+  });
+  while (open < wanted * 0.85) await pause(100);
+  return child;
 }
 
 /** Milliseconds that ordinary calls took, and how many failed. */
-async function load(url, token, rate, seconds) {
+async function load(url, token, seconds) {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   const times = [];
   let failed = 0;
@@ -68,8 +93,8 @@ async function load(url, token, rate, seconds) {
     });
   const begun = performance.now();
   const calls = [];
-  for (let n = 0; n < rate * seconds; ) {
-    const due = begun + (n * 1000) / rate;
+  for (let n = 0; n < RATE * seconds; ) {
+    const due = begun + (n * 1000) / RATE;
     if (due > performance.now()) await pause(1);
     else calls.push(call(due)), n++;
   }
@@ -118,66 +143,4 @@ async function flood(port, bytes) {
     }),
   );
   return { sent, refused: [...refused].map(([status, count]) => `${count} x ${status || "no answer"}`).join(", ") };
-}
-
-async function main() {
-  const [connections, rounds, seconds] = [option("connections", 10_000), option("rounds", 3), option("seconds", 10)];
-  const [rate, gigabytes, spare] = [option("rate", 300), option("gigabytes", 1), option("spare", 2_000)];
-  process.env.HERA_HTTP__CONNECTIONS_MAX = String(connections + spare);
-  const [stage, elsewhere] = [new Stage(), new Stage()];
-  let slow;
-  try {
-    const hera = await stage.broker();
-    const port = Number(new URL(hera.url).port);
-    const url = `${hera.url}/0/bench`;
-    stage.start(bin("examples/bench"), [], { env: { ...process.env, HERA: hera.hera, SECRET: hera.key } });
-    await stage.until(() => answers(url, hera.token) !== "", "the worker");
-    await load(url, hera.token, rate, 2);
-    const idle = rssKiB(hera.pid);
-
-    const other = await elsewhere.broker();
-    const hang = async (url) => {
-      const port = new URL(url).port;
-      let state = { open: 0, cut: 0 };
-      slow = spawn(process.execPath, [fileURLToPath(import.meta.url), "dribble", port, String(connections)], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
-      slow.on("message", (said) => (state = said));
-      while (state.open < connections * 0.85) await pause(100);
-      return () => state;
-    };
-    const rows = new Map(["alone", "slow ones elsewhere", "slow ones here"].map((name) => [name, []]));
-    let most = 0;
-    for (let round = 0; round < rounds; round++) {
-      for (const [name, target] of [["alone"], ["slow ones elsewhere", other.url], ["slow ones here", hera.url]]) {
-        const state = target && (await hang(target));
-        const cpu = micros(hera.pid);
-        const times = await load(url, hera.token, rate, seconds);
-        rows.get(name).push({ ...times, cpu: (micros(hera.pid) - cpu) / seconds / 10_000 });
-        most = Math.max(most, rssKiB(hera.pid));
-        if (state) console.log(`round ${round + 1}, ${name}: ${state().open} at its end, ${state().cut} were cut and came again`);
-        slow?.kill("SIGKILL");
-        await pause(1_000);
-      }
-    }
-    console.log(`${rounds} rounds of ${seconds} s, ${rate} calls/s, ${connections} slow connections, ms:`);
-    console.log("| calls | p50 | p99 of each round | p99.9 | failed | CPU of the broker, % |\n|---|---|---|---|---|---|");
-    for (const [name, measured] of rows) {
-      const of = (key) => median(measured.map((row) => row[key])).toFixed(2);
-      const failed = measured.reduce((sum, row) => sum + row.failed, 0);
-      console.log(`| ${name} | ${of("p50")} | ${measured.map((row) => row.p99.toFixed(2)).join(" ")} | ${of("p999")} | ${failed} | ${of("cpu")} |`);
-    }
-    console.log(`RSS of the broker: ${idle} KiB before, ${most} KiB with them, ${rssKiB(hera.pid)} KiB after`);
-
-    await flood(port, 64 << 20);
-    const warm = rssKiB(hera.pid);
-    const begun = performance.now();
-    const { sent, refused } = await flood(port, gigabytes * 1e9);
-    const took = ((performance.now() - begun) / 1000).toFixed(1);
-    console.log(`${(sent / 1e9).toFixed(2)} GB of hostile heads in ${took} s (${refused})`);
-    console.log(`RSS of the broker: ${warm} KiB after the first 64 MB, ${rssKiB(hera.pid)} KiB after all of them`);
-    console.log(`a call still answers: ${answers(url, hera.token) !== ""}`);
-  } finally {
-    slow?.kill("SIGKILL");
-    stage.end();
-    elsewhere.end();
-  }
 }
