@@ -351,7 +351,7 @@ fn pick(
     now: Instant,
 ) -> Option<(usize, Flight)> {
     let now_ms = core.shared.now_ms(now);
-    let cost = |at: usize| {
+    let cost = |at: usize, late: bool| {
         let target = &route.targets[at];
         let (worker, declared) = (&target.worker, &target.accepted.declared);
         let calls = worker.in_flight.load(Ordering::Relaxed);
@@ -359,14 +359,17 @@ fn pick(
         let fits = announced.map_or(declared.body_bytes_max == route.body_bytes_max, |bytes| {
             bytes <= declared.body_bytes_max
         });
-        let takes = worker.takes_calls()
+        let takes = worker.takes_calls(late)
             && declared.concurrency.is_none_or(|most| target.lane.in_flight.load(Ordering::Relaxed) < most)
             && fits
             && (streamed || body.len() <= worker.limits.attachment_bytes_max)
             && Some(worker.session) != exclude;
         takes.then(|| load::cost(f64::from(latency(route, target, now_ms)), calls, worker.factor()))
     };
-    let at = picker::pick(cost, route.targets.len(), &mut core.rng.borrow_mut(), None)?;
+    let mut rng = core.rng.borrow_mut();
+    // A worker that was late is better than none: it says so only once it is on time again (docs/adr/0009).
+    let at = picker::pick(|at| cost(at, false), route.targets.len(), &mut rng, None)
+        .or_else(|| picker::pick(|at| cost(at, true), route.targets.len(), &mut rng, None))?;
     Flight::begin(core, &route.targets[at]).map(|flight| (at, flight))
 }
 

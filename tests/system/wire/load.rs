@@ -48,6 +48,23 @@ fn value_that_is_no_finite_number_makes_a_worker_busy_until_a_good_one_comes() {
 }
 
 #[test]
+fn worker_that_was_late_gets_calls_only_while_it_is_alone() {
+    let stage = Stage::new();
+    let late = json!({"delay_ms": 350});
+    let alone = raw(&stage, "late", &late).serve(|_| Reply::ok("late"));
+    wait_until("it to be busy", || seen(&stage, "late")["state"] == "busy");
+
+    assert_eq!(stage.ask(Request::get("/x")).text(), "late");
+
+    let _other = raw(&stage, "other", &json!({"delay_ms": 0})).serve(|_| Reply::ok("other"));
+    let before = alone.calls();
+    for _ in 0..50 {
+        assert_eq!(stage.ask(Request::get("/x")).text(), "other");
+    }
+    assert_eq!(alone.calls(), before);
+}
+
+#[test]
 fn number_beyond_every_range_is_no_number() {
     let stage = Stage::new();
     let mut worker = raw(&stage, "liar", &json!({}));

@@ -224,6 +224,7 @@ async fn serve(
             ids: CallIds::starting_at(1),
             in_flight: AtomicU32::new(0),
             busy: AtomicBool::new(false),
+            late: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             factor: AtomicU32::new(1f32.to_bits()),
             ping_us: AtomicU32::new(0),

@@ -49,6 +49,8 @@ pub struct Worker {
     pub in_flight: AtomicU32,
     /// Takes no new call: busy by its own word or by its silence.
     pub busy: AtomicBool,
+    /// Busy for its loop or pool was late a moment ago: takes a new call only where every other worker is busy too (docs/adr/0009).
+    pub late: AtomicBool,
     /// Takes no new call: it is leaving.
     pub draining: AtomicBool,
     /// `f32` bits of the factor that its load gives.
@@ -73,9 +75,10 @@ pub struct Report {
 }
 
 impl Worker {
-    /// Whether it may get a call now.
-    pub fn takes_calls(&self) -> bool {
+    /// Whether it may get a call now; with `late`, also where it was late.
+    pub fn takes_calls(&self, late: bool) -> bool {
         !self.busy.load(Ordering::Relaxed)
+            && (late || !self.late.load(Ordering::Relaxed))
             && !self.draining.load(Ordering::Relaxed)
             && self.in_flight.load(Ordering::Relaxed) < self.limits.in_flight_max
     }

@@ -15,7 +15,7 @@ use crate::worker::declaration::{self, Accepted};
 use crate::worker::outbox::Outbox;
 use crate::worker::roster::Worker;
 use bytes::BytesMut;
-use hera_balance::load::{self, Load};
+use hera_balance::load::{self, BusyReason, Load};
 use hera_protocol::frame::put_head;
 use hera_protocol::limits::{
     BAD_HEADS_MAX, PONG_MS_MAX, SILENCE_MS_MAX, STATUS_EVERY_MS, STREAM_WINDOW_BYTES, UNKNOWN_REPLIES_MAX,
@@ -396,13 +396,16 @@ impl Session {
         };
         let since_pong = now.saturating_duration_since(self.last_pong.get());
         let full = self.outbox.borrow().waiting() > OUTBOX_BYTES_MAX;
-        let reason = load::busy(&load, since_pong).map(|reason| reason.to_string());
+        let found = load::busy(&load, since_pong);
+        let late = found == Some(BusyReason::Delay) && !full;
+        let reason = found.map(|reason| reason.to_string());
         let reason = reason.or_else(|| full.then(|| "does not read what it is sent".to_owned()));
 
         let factor = load.cpu.map_or(1.0, load::factor) as f32;
         self.worker.factor.store(factor.to_bits(), Ordering::Relaxed);
-        let was_busy = self.worker.busy.swap(reason.is_some(), Ordering::Relaxed);
-        if was_busy != reason.is_some() {
+        let was_late = self.worker.late.swap(late, Ordering::Relaxed);
+        let was_busy = self.worker.busy.swap(reason.is_some() && !late, Ordering::Relaxed);
+        if (was_busy || was_late) != reason.is_some() {
             match &reason {
                 Some(reason) => tracing::warn!(worker = %self.worker.label, reason, "worker is busy"),
                 None => {
