@@ -138,11 +138,7 @@ impl Stage {
             return;
         }
         let status = reply.status;
-        let given: Vec<(String, Vec<u8>)> = reply
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.chars().map(|c| c as u32 as u8).collect()))
-            .collect();
+        let given = workers_own(raw);
         let (more, announced) = (reply.more, reply.content_length);
         let answer = session::encode(reply, Attachment::from(bytes::Bytes::from(body.clone())));
         let wraps = asked.wrap.is_some() && answer.is_plain_json && !more;
@@ -323,4 +319,32 @@ fn unchunked(mut bytes: &[u8]) -> (Vec<u8>, bool) {
 
 fn trimmed(value: &[u8]) -> Vec<u8> {
     value.trim_ascii().to_vec()
+}
+
+/// The headers of a reply that passed every rule, read once more by another reader, without those that are the broker's to set.
+fn workers_own(raw: &RawValue) -> Vec<(String, Vec<u8>)> {
+    let reply: serde_json::Value = serde_json::from_str(raw.get()).expect("it was read before");
+    let text = |value: &serde_json::Value| value.as_str().expect("a header is two texts").to_owned();
+    let pairs =
+        reply["headers"].as_array().into_iter().flatten().map(|pair| (text(&pair[0]), text(&pair[1])));
+    let is_brokers = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        ["proxy-", "hera-"].iter().any(|prefix| name.starts_with(prefix))
+            || matches!(
+                &*name,
+                "connection"
+                    | "keep-alive"
+                    | "te"
+                    | "trailer"
+                    | "transfer-encoding"
+                    | "upgrade"
+                    | "x-request-id"
+                    | "server-timing"
+                    | "content-length"
+            )
+    };
+    pairs
+        .filter(|(name, _)| !is_brokers(name))
+        .map(|(name, value)| (name, value.chars().map(|c| c as u32 as u8).collect()))
+        .collect()
 }

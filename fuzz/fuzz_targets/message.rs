@@ -18,6 +18,15 @@ use serde_json::value::RawValue;
 fuzz_target!(|head: &[u8]| {
     // Surrogates without their other half and numbers over every range are JSON to a reader that does not look into them.
     let other: Option<Value> = serde_json::from_slice(head).ok();
+    let quickly = reply::quick(head);
+    match message::read(head) {
+        Ok(Message::Response { id: WireId::Number(id), outcome: Outcome::Result(raw) })
+            if quickly.is_some() =>
+        {
+            assert_eq!(quickly, reply::read(raw).ok().map(|reply| (id, reply)));
+        }
+        other => assert!(quickly.is_none(), "the quick way took {other:?}"),
+    }
     match message::read(head) {
         Ok(message) => {
             if let Some(other) = &other {
