@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How often a core looks at its alarms.
 pub const TICK: Duration = Duration::from_millis(20);
+/// Limits that a task may have together.
+const LIMITS_MAX: usize = 3;
 const OFF: u64 = u64::MAX;
 
 /// All alarms of one core.
@@ -21,10 +23,11 @@ pub struct Alarms {
     set: RefCell<Slots<Rc<State>>>,
 }
 
+/// Limits of one task, in one line of the cache.
 #[derive(Debug)]
 struct State {
-    at_ms: Cell<u64>,
-    rung: Cell<bool>,
+    at_ms: [Cell<u64>; LIMITS_MAX],
+    rung: [Cell<bool>; LIMITS_MAX],
     waker: RefCell<Option<Waker>>,
 }
 
@@ -36,22 +39,34 @@ impl Alarms {
 
     /// A new alarm, not set.
     pub fn alarm(self: &Rc<Alarms>) -> Alarm {
-        let state =
-            Rc::new(State { at_ms: Cell::new(OFF), rung: Cell::new(false), waker: RefCell::default() });
+        let [alarm] = self.group();
+        alarm
+    }
+
+    /// Alarms, not set, that one task alone polls.
+    pub fn group<const N: usize>(self: &Rc<Alarms>) -> [Alarm; N] {
+        const { assert!(N <= LIMITS_MAX) };
+        let state = Rc::new(State {
+            at_ms: [const { Cell::new(OFF) }; LIMITS_MAX],
+            rung: [const { Cell::new(false) }; LIMITS_MAX],
+            waker: RefCell::default(),
+        });
         let key = self.set.borrow_mut().insert(state.clone());
-        Alarm { alarms: self.clone(), key, state }
+        std::array::from_fn(|which| Alarm { alarms: self.clone(), key, state: state.clone(), which })
     }
 
     /// Rings every alarm whose time has come.
     pub fn tick(&self, now: Instant) {
         let now = self.since_start(now);
         for state in self.set.borrow().iter() {
-            if state.at_ms.get() <= now {
-                state.at_ms.set(OFF);
-                state.rung.set(true);
-                // Waking only schedules the task; it does not run here, so the borrow above is safe.
-                if let Some(waker) = state.waker.borrow_mut().take() {
-                    waker.wake();
+            for (at_ms, rung) in state.at_ms.iter().zip(&state.rung) {
+                if at_ms.get() <= now {
+                    at_ms.set(OFF);
+                    rung.set(true);
+                    // Waking only schedules the task; it does not run here, so the borrow above is safe.
+                    if let Some(waker) = state.waker.borrow_mut().take() {
+                        waker.wake();
+                    }
                 }
             }
         }
@@ -68,29 +83,30 @@ pub struct Alarm {
     alarms: Rc<Alarms>,
     key: SlotKey,
     state: Rc<State>,
+    which: usize,
 }
 
 impl Alarm {
     /// Rings at `at`; an earlier setting is forgotten.
     pub fn set(&self, at: Instant) {
-        self.state.rung.set(false);
-        self.state.at_ms.set(self.alarms.since_start(at));
+        self.rung().set(false);
+        self.at_ms().set(self.alarms.since_start(at));
     }
 
     /// Does not ring.
     pub fn clear(&self) {
-        self.state.rung.set(false);
-        self.state.at_ms.set(OFF);
+        self.rung().set(false);
+        self.at_ms().set(OFF);
     }
 
     /// Whether it is set, or has rung.
     pub fn is_set(&self) -> bool {
-        self.state.rung.get() || self.state.at_ms.get() != OFF
+        self.rung().get() || self.at_ms().get() != OFF
     }
 
     /// Ready once it rang; stays so until it is set or cleared.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.state.rung.get() {
+        if self.rung().get() {
             return Poll::Ready(());
         }
         let mut waker = self.state.waker.borrow_mut();
@@ -99,11 +115,23 @@ impl Alarm {
         }
         Poll::Pending
     }
+
+    fn at_ms(&self) -> &Cell<u64> {
+        &self.state.at_ms[self.which]
+    }
+
+    fn rung(&self) -> &Cell<bool> {
+        &self.state.rung[self.which]
+    }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        self.alarms.set.borrow_mut().remove(self.key);
+        self.clear();
+        // The last of its group, beside the table itself.
+        if Rc::strong_count(&self.state) == 2 {
+            self.alarms.set.borrow_mut().remove(self.key);
+        }
     }
 }
 
@@ -130,5 +158,25 @@ mod tests {
 
         kept.set(start + Duration::from_millis(90));
         assert!(kept.poll(&mut cx).is_pending());
+    }
+
+    #[test]
+    fn alarms_of_a_group_ring_each_for_itself_and_leave_together() {
+        let start = Instant::now();
+        let alarms = Alarms::new(start);
+        let [first, second, third] = alarms.group();
+        let mut cx = Context::from_waker(Waker::noop());
+        first.set(start + Duration::from_millis(10));
+        second.set(start + Duration::from_millis(30));
+
+        alarms.tick(start + Duration::from_millis(20));
+        assert!(first.poll(&mut cx).is_ready());
+        assert!(second.poll(&mut cx).is_pending() && third.poll(&mut cx).is_pending());
+
+        drop((first, third));
+        alarms.tick(start + Duration::from_millis(40));
+        assert!(second.poll(&mut cx).is_ready());
+        drop(second);
+        assert!(alarms.set.borrow().is_empty());
     }
 }

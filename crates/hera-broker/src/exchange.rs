@@ -43,17 +43,13 @@ impl Exchange {
             Event::Enough => self.enough.set(true),
             event => self.events.borrow_mut().push_back(event),
         }
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        self.wake();
     }
 
     /// Ends whatever is in flight.
     pub fn fail(&self, failure: Failure) {
         self.events.borrow_mut().push_back(Event::Failed(failure));
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        self.wake();
     }
 
     /// The next event of the answer.
@@ -76,6 +72,13 @@ impl Exchange {
     /// Takes credit that was used.
     pub fn spend(&self, bytes: u64) {
         self.credit.set(self.credit.get().saturating_sub(bytes));
+    }
+
+    /// The waker stays: the same task waits for the next call too, and a clone for each would be counted by all cores.
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
     }
 
     // Sending and receiving of one call run in one task, so one waker serves both.

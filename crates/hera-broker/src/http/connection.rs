@@ -98,19 +98,20 @@ impl Connection {
     /// A connection on this core.
     pub fn new(core: &Rc<Core>, stream: Stream, peer: IpAddr) -> Rc<Connection> {
         let exchange = Exchange::new();
+        let [deadline, reading, writing] = core.alarms.group();
         Rc::new(Connection {
             peer,
             ip: peer.to_string().into(),
             last_token: LastToken::default(),
             key: core.add_exchange(exchange.clone()),
             exchange,
-            deadline: core.alarms.alarm(),
+            deadline,
             uploading: Cell::new(false),
             stream: RefCell::new(stream),
             input: RefCell::new(BytesMut::new()),
             ended: Cell::new(false),
-            reading: core.alarms.alarm(),
-            writing: core.alarms.alarm(),
+            reading,
+            writing,
             core: core.clone(),
         })
     }
