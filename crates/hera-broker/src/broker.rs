@@ -6,20 +6,21 @@ use crate::config::Config;
 use crate::core::{Core, Shared};
 use crate::drain::{self, Phase};
 use crate::mail::Mail;
-use crate::metrics::BrokerCounters;
+use crate::metrics::{BrokerCounters, RouteTotals};
 use crate::published::Published;
 use crate::registry_watch::{News, RegistryWatch};
 use crate::tls::Tls;
 use crate::worker::handshakes::Handshakes;
-use crate::worker::roster::{Roster, RoutingTable};
+use crate::worker::roster::{Roster, RouteState, RoutingTable};
 use crate::{admin_listener, http, worker};
 use hera_protocol::proof::Signer;
 use hera_registry::{BrokerLock, Standalone};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -238,7 +239,7 @@ async fn control(started: &Started) {
     let mut watch = tokio::time::interval(WATCH);
     let mut medians = tokio::time::interval(MEDIANS);
     let mut forget = tokio::time::interval(FORGET);
-    let mut totals = std::collections::HashMap::new();
+    let mut totals = Before::new();
     loop {
         tokio::select! {
             _ = watch.tick() => {
@@ -269,23 +270,29 @@ async fn control(started: &Started) {
     }
 }
 
+/// What was counted of a route a second ago, by the address of its state; the state is held, so that no other one comes to lie there.
+type Before = HashMap<usize, (Arc<RouteState>, RouteTotals)>;
+
 /// Takes each route's median of the last second's calls: a worker's first estimate, and the measure of what a failure costs.
-fn take_medians(
-    shared: &Shared,
-    before: &mut std::collections::HashMap<String, crate::metrics::RouteTotals>,
-) {
-    let table = shared.table.load();
-    before.retain(|label, _| table.all.iter().any(|route| route.label == *label));
-    for route in &table.all {
+///
+/// One pass over the routes, whatever their number: this thread shares the cores with those that carry calls.
+fn take_medians(shared: &Shared, before: &mut Before) {
+    let mut kept = HashMap::with_capacity(before.len());
+    for route in &shared.table.load().all {
         let now = route.state.counters.totals();
-        let then = before.entry(route.label.clone()).or_default();
-        let fresh = now.since(then);
+        if now.calls() == 0 {
+            continue;
+        }
+        let at = Arc::as_ptr(&route.state) as usize;
+        let then = before.remove(&at).map(|(_, then)| then).unwrap_or_default();
+        let fresh = now.since(&then);
         if fresh.calls() > 0 {
             let median = fresh.quantile_us(0.5).clamp(1, u32::MAX.into()) as u32;
-            route.state.median_us.store(median, std::sync::atomic::Ordering::Relaxed);
-            *then = now;
+            route.state.median_us.store(median, Ordering::Relaxed);
         }
+        kept.insert(at, (route.state.clone(), now));
     }
+    *before = kept;
 }
 
 fn println_ready(started: &Started) -> io::Result<()> {
