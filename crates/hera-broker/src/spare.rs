@@ -6,6 +6,8 @@
 use bytes::BytesMut;
 use std::cell::Cell;
 
+/// Bytes of a body that are copied rather than shared: up to here a copy costs less than the second piece of a write, and than the buffer that a share of it keeps alive.
+pub const COPIED_BYTES_MAX: usize = 4 * 1024;
 /// Larger ones are given back to the allocator: a core is not to keep what one large message needed.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 

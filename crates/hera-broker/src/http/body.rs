@@ -3,6 +3,7 @@
 use crate::http::connection::{BODY_BUFFER, Connection, Fault};
 use crate::http::request::Framing;
 use crate::rescue::Refusal;
+use crate::spare::COPIED_BYTES_MAX;
 use bytes::{Buf, Bytes, BytesMut};
 use hera_protocol::Code;
 use std::rc::Rc;
@@ -141,7 +142,7 @@ impl BodyReader {
                     }
                     self.state = State::Length(left - there as u64);
                     self.seen += there as u64;
-                    return Ok(Some(input.split_to(there).freeze()));
+                    return Ok(Some(take_off(input, there)));
                 }
                 State::Size => {
                     let Some(line) = memchr::memchr(b'\n', input) else {
@@ -169,7 +170,7 @@ impl BodyReader {
                     self.state = if left == 0 { State::ChunkEnd } else { State::Chunk(left) };
                     if !joins {
                         self.seen += take as u64;
-                        return Ok(Some(input.split_to(take).freeze()));
+                        return Ok(Some(take_off(input, take)));
                     }
                     self.joined.extend_from_slice(&input[..take]);
                     input.advance(take);
@@ -222,6 +223,16 @@ impl BodyReader {
         self.seen += self.joined.len() as u64;
         Ok(Some(self.joined.split().freeze()))
     }
+}
+
+/// Takes a piece off the front. A small one is copied: to share the buffer would cost more, and the next connection would have to make one of its own.
+fn take_off(input: &mut BytesMut, bytes: usize) -> Bytes {
+    if bytes > COPIED_BYTES_MAX {
+        return input.split_to(bytes).freeze();
+    }
+    let piece = Bytes::copy_from_slice(&input[..bytes]);
+    input.advance(bytes);
+    piece
 }
 
 /// Hex digits alone, at most 8, then CR: extensions, signs, spaces and bare LF are refused.

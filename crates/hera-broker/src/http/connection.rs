@@ -283,7 +283,12 @@ impl Connection {
                 break;
             }
         }
-        Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, &slices[..used])
+        let mut stream = self.stream.borrow_mut();
+        // One piece, as most answers are, needs no list of pieces: the kernel takes it with less ado.
+        match &slices[..used] {
+            [one] => Pin::new(&mut *stream).poll_write(cx, one),
+            many => Pin::new(&mut *stream).poll_write_vectored(cx, many),
+        }
     }
 
     /// Reads what is left of a body that nobody wants, so that the connection can go on; gives whether it can.

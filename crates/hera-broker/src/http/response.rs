@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::http::connection::{Connection, Fault};
 use crate::mail::{Answer, Event, Mail, SessionAddr, ToSession};
+use crate::spare::COPIED_BYTES_MAX;
 use bytes::Bytes;
 use hera_protocol::{Attachment, json};
 use std::future::poll_fn;
@@ -214,8 +215,14 @@ async fn send_whole(
 
 /// Writes a head and a body that is all there.
 async fn write(core: &Core, connection: &Connection, head: Head, body: &[Bytes], whole: Sent) -> Sent {
-    let head = head.end();
-    let written = connection.write_all(&head, body).await;
+    let mut head = head.end();
+    let bytes: usize = body.iter().map(Bytes::len).sum();
+    let written = if bytes <= COPIED_BYTES_MAX {
+        body.iter().for_each(|piece| head.extend_from_slice(piece));
+        connection.write_all(&head, &[]).await
+    } else {
+        connection.write_all(&head, body).await
+    };
     core.spare.give_head(head);
     match written {
         Ok(()) => whole,

@@ -355,7 +355,12 @@ impl Connection {
                 }
                 return Ok(());
             }
-            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used]) {
+            let stream = Pin::new(&mut self.stream);
+            let written = match &slices[..used] {
+                [one] => stream.poll_write(cx, one),
+                many => stream.poll_write_vectored(cx, many),
+            };
+            match written {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(bytes)) => outbox.advance(bytes),
                 Poll::Ready(Err(error)) => return Err(error),

@@ -3,6 +3,7 @@
 //! Two lines: `front` holds everything but chunks, in order; `bulk` holds chunks and the ends of bodies. Bulk moves to the front
 //! a little at a time, when the front is empty, so that pings, cancels and calls never wait behind a body (P-42).
 
+use crate::spare::COPIED_BYTES_MAX;
 use bytes::{Buf, Bytes, BytesMut};
 use hera_protocol::Attachment;
 use std::collections::VecDeque;
@@ -10,6 +11,8 @@ use std::io::IoSlice;
 
 /// Bulk bytes that are handed to the front in one go.
 const BULK_BYTES: usize = 64 * 1024;
+/// Room that is made for the first frames of a turn.
+const TAIL_BYTES: usize = 8 * 1024;
 /// Slices of one vectored write.
 pub const SLICES_MAX: usize = 64;
 
@@ -40,10 +43,15 @@ impl Outbox {
         attachment: Attachment,
         write: impl FnOnce(&mut BytesMut) -> Option<T>,
     ) -> Option<(T, u64)> {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(TAIL_BYTES);
+        }
         let before = self.tail.len();
         let given = write(&mut self.tail)?;
         self.queued += (self.tail.len() - before + attachment.len()) as u64;
-        if !attachment.is_empty() {
+        if attachment.len() <= COPIED_BYTES_MAX {
+            attachment.pieces().iter().for_each(|piece| self.tail.extend_from_slice(piece));
+        } else {
             self.segments.push_back(self.tail.split().freeze());
             self.segments.extend(attachment.into_pieces());
         }
@@ -162,6 +170,17 @@ mod tests {
             outbox.advance(bytes.len());
             all.extend(bytes);
         }
+    }
+
+    #[test]
+    fn large_attachments_are_not_copied_and_keep_their_place() {
+        let large = vec![b'L'; COPIED_BYTES_MAX + 1].leak();
+        let mut outbox = Outbox::default();
+        small(&mut outbox, "a", b"small");
+        small(&mut outbox, "b", large);
+        small(&mut outbox, "c", b"");
+        assert_eq!(outbox.segments.len(), 2);
+        assert_eq!(write_all(&mut outbox, 1 << 20), [b"asmallb", &*large, b"c"].concat());
     }
 
     #[test]
