@@ -16,7 +16,7 @@ const TAIL_BYTES: usize = 8 * 1024;
 /// Slices of one vectored write.
 pub const SLICES_MAX: usize = 64;
 
-/// Frames to write, in the order of their bytes. Attachments are kept as they came and written from where they are.
+/// Frames to write, in the order of their bytes. Large attachments are kept as they came and written from where they are; small ones are copied in.
 #[derive(Debug, Default)]
 pub struct Outbox {
     segments: VecDeque<Bytes>,
