@@ -15,7 +15,7 @@ use hera_broker::io::Stream;
 use hera_broker::mail::{Event, SessionAddr};
 use hera_broker::metrics::BrokerCounters;
 use hera_broker::published::Published;
-use hera_broker::registry_watch::RegistryWatch;
+use hera_broker::registry_link::RegistryLink;
 use hera_broker::worker::handshakes::Handshakes;
 use hera_broker::worker::roster::{Roster, RoutingTable};
 use hera_broker::worker::session;
@@ -98,7 +98,7 @@ impl Stage {
         let config = Config::load(None, [], flags).unwrap();
         let standalone = Standalone::open(dir.path(), None).unwrap();
         let snapshot = standalone.load_snapshot().unwrap();
-        let (registry, _) = RegistryWatch::new(standalone, snapshot.stamp.clone());
+        let (registry, _) = RegistryLink::new(standalone.clone(), Registry::Standalone(standalone), snapshot.stamp.clone());
         let now = Instant::now();
         let shared = Arc::new(Shared {
             id: "b-1".to_owned(),

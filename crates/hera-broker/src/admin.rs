@@ -16,7 +16,7 @@ mod verbs;
 
 use std::net::SocketAddr;
 
-use hera_registry::{AdminToken, Standalone};
+use hera_registry::{AdminToken, Registry};
 
 pub use verbs::registry_verb;
 
@@ -61,7 +61,7 @@ pub struct AdminReply {
 /// endpoints `endpoint`, `service`, `workers`, `calls`, `p50_ms`, `p99_ms`, `timeout_ms`, `idempotent`.
 pub trait AdminParts {
     /// Tokens, keys and catalogue.
-    fn registry(&self) -> &Standalone;
+    fn registry(&self) -> &Registry;
     /// Called after a verb changed the registry, so that a revoked token is refused at once and not at the next poll.
     fn registry_changed(&self) {}
     /// What `Authorization: Bearer …` must carry.
@@ -85,7 +85,7 @@ pub trait AdminParts {
 }
 
 /// Answers one request. Pure but for what `parts` does.
-pub fn answer(request: &AdminRequest, parts: &dyn AdminParts) -> AdminReply {
+pub async fn answer(request: &AdminRequest, parts: &dyn AdminParts) -> AdminReply {
     if let Err(refusal) = guard::check_host(request, parts.listen(), parts.hosts()) {
         return refusal;
     }
@@ -109,14 +109,14 @@ pub fn answer(request: &AdminRequest, parts: &dyn AdminParts) -> AdminReply {
                 "/v1/brokers" => AdminReply::new(200, JSON, parts.brokers_json()),
                 "/v1/workers" => AdminReply::new(200, JSON, parts.workers_json()),
                 "/v1/endpoints" if reads => AdminReply::new(200, JSON, parts.endpoints_json()),
-                _ => registry_answer(request, parts),
+                _ => registry_answer(request, parts).await,
             },
         },
     }
 }
 
-fn registry_answer(request: &AdminRequest, parts: &dyn AdminParts) -> AdminReply {
-    let reply = registry_verb(request, parts.registry(), parts.now_unix());
+async fn registry_answer(request: &AdminRequest, parts: &dyn AdminParts) -> AdminReply {
+    let reply = registry_verb(request, parts.registry(), parts.now_unix()).await;
     if reply.is_success() && !matches!(request.method.as_str(), "GET" | "HEAD") {
         parts.registry_changed();
     }

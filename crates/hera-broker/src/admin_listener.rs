@@ -8,7 +8,7 @@ use crate::http::response::reason;
 use crate::io::poll_read_buf;
 use crate::{clock, metrics};
 use bytes::BytesMut;
-use hera_registry::{AdminToken, Standalone};
+use hera_registry::{AdminToken, Registry};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ const TIME: Duration = Duration::from_secs(10);
 /// Serves the admin API until the broker ends.
 pub async fn run(shared: Arc<Shared>, listener: TcpListener) {
     let Ok(listen) = listener.local_addr() else { return };
-    let token = match shared.registry.standalone().admin_token() {
+    let token = match shared.registry.files().admin_token() {
         Ok(token) => token,
         Err(error) => return tracing::error!(%error, "the admin API has no token and stays closed"),
     };
@@ -59,7 +59,7 @@ async fn serve(parts: &Parts, mut stream: TcpStream) -> Option<()> {
         let (reply, is_head, close) = match request {
             Ok((request, close)) => {
                 let is_head = request.method == "HEAD";
-                (admin::answer(&request, parts), is_head, close)
+                (admin::answer(&request, parts).await, is_head, close)
             }
             Err(reply) => (reply, false, true),
         };
@@ -143,8 +143,8 @@ struct Parts {
 }
 
 impl AdminParts for Parts {
-    fn registry(&self) -> &Standalone {
-        self.shared.registry.standalone()
+    fn registry(&self) -> &Registry {
+        self.shared.registry.registry()
     }
 
     fn registry_changed(&self) {
@@ -223,6 +223,7 @@ impl AdminParts for Parts {
 
     fn brokers_json(&self) -> String {
         let config = &self.shared.config;
+        let others = self.shared.registry.brokers();
         let state = match self.shared.phase.readiness(&self.shared, Instant::now()) {
             Readiness::Ready => "ready",
             Readiness::Draining => "draining",
@@ -234,7 +235,15 @@ impl AdminParts for Parts {
             "workers": config.workers.listen.to_string(), "admin": self.listen.to_string(),
             "version": env!("CARGO_PKG_VERSION"), "started": started,
         });
-        serde_json::Value::from(vec![broker]).to_string()
+        // Of the others it is known that they are registered, and no more.
+        let others = others.into_iter().filter(|node| node.id != self.shared.id).map(|node| {
+            serde_json::json!({
+                "id": node.id, "state": "registered", "http": node.http,
+                "workers": format!("{}:{}", node.address, node.port), "admin": node.admin,
+                "version": node.version, "started": node.started,
+            })
+        });
+        serde_json::Value::from(std::iter::once(broker).chain(others).collect::<Vec<_>>()).to_string()
     }
 
     fn ready(&self) -> (bool, String) {
@@ -244,6 +253,8 @@ impl AdminParts for Parts {
             "young": readiness == Readiness::Young,
             "draining": readiness == Readiness::Draining,
             "workers": self.shared.roster.connected(),
+            "registry_loaded": self.shared.registry.is_loaded(),
+            "registry_in_sync": self.shared.registry.is_in_sync(),
         });
         (readiness == Readiness::Ready, checks.to_string())
     }

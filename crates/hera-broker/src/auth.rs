@@ -59,22 +59,25 @@ pub fn identify(core: &Rc<Core>, last: &LastToken, incoming: &Incoming) -> Resul
         Given::Header(text) => (text, false),
         Given::Bearer(text) => (text, true),
         Given::Nothing => {
-            let caller = core.access().anonymous.clone().ok_or_else(unauthorized)?;
+            let caller = core.access().anonymous.clone().ok_or_else(|| unknown(core, unauthorized()))?;
+            still_believed(core)?;
             return Ok(Identity { caller, used_authorization: false });
         }
     };
     let caller = match last.caller(text, &core.access()) {
         Some(caller) => caller,
-        None => look_up(core, last, text).ok_or_else(unauthorized)?,
+        None => look_up(core, last, text)?.ok_or_else(unauthorized)?,
     };
+    still_believed(core)?;
     if caller.record.is_expired(crate::clock::unix_now()) {
         return Err(unauthorized());
     }
     Ok(Identity { caller, used_authorization })
 }
 
-fn look_up(core: &Rc<Core>, last: &LastToken, text: &[u8]) -> Option<Arc<Caller>> {
-    let token = TokenText::parse(text)?;
+/// A text that is no token at all is refused whatever the registry holds; one that is merely unknown only by a broker that knows all.
+fn look_up(core: &Rc<Core>, last: &LastToken, text: &[u8]) -> Result<Option<Arc<Caller>>, Refusal> {
+    let Some(token) = TokenText::parse(text) else { return Ok(None) };
     let digest = token.digest();
     let mut access = core.access();
     if !access.tokens.contains_key(&digest) {
@@ -83,10 +86,33 @@ fn look_up(core: &Rc<Core>, last: &LastToken, text: &[u8]) -> Option<Arc<Caller>
         core.shared.registry.refresh(&core.shared);
         access = core.access();
     }
-    let caller = access.tokens.get(&digest)?.clone();
+    let Some(caller) = access.tokens.get(&digest).cloned() else {
+        return if core.shared.registry.is_in_sync() { Ok(None) } else { Err(unavailable()) };
+    };
     let among = Arc::downgrade(&access);
     *last.0.borrow_mut() = Some(Remembered { token, among, caller: caller.clone() });
-    Some(caller)
+    Ok(Some(caller))
+}
+
+/// Who has no token may be anonymous: that is known once the registry was read.
+fn unknown(core: &Core, unauthorized: Refusal) -> Refusal {
+    if core.shared.registry.is_loaded() { unauthorized } else { unavailable() }
+}
+
+fn unavailable() -> Refusal {
+    Refusal::new(
+        Code::RegistryUnavailable,
+        "the registry is out of reach, and this token was never seen here; send the call again later",
+    )
+}
+
+/// With `registry.max_stale`, no token is believed once the copy is older.
+fn still_believed(core: &Core) -> Result<(), Refusal> {
+    if core.shared.registry.is_closed() {
+        let detail = "the registry is out of reach for longer than this broker may go without; send the call again later";
+        return Err(Refusal::new(Code::RegistryUnavailable, detail));
+    }
+    Ok(())
 }
 
 /// Whether the caller's scopes cover this call; the refusal names the command that would.

@@ -2,19 +2,21 @@
 
 use crate::access::Access;
 use crate::access_log::{self, LogBuffer};
-use crate::config::Config;
+use crate::config::{Config, RegistryUrl};
 use crate::core::{Core, Shared};
 use crate::drain::{self, Phase};
 use crate::mail::Mail;
 use crate::metrics::{BrokerCounters, RouteTotals};
 use crate::published::Published;
-use crate::registry_watch::{News, RegistryWatch};
+use crate::registry_link::{News, RegistryLink};
+use crate::registry_sync;
 use crate::tls::Tls;
 use crate::worker::handshakes::Handshakes;
 use crate::worker::roster::{Roster, RouteState, RoutingTable};
 use crate::{admin_listener, http, worker};
 use hera_protocol::proof::Signer;
-use hera_registry::{BrokerLock, Standalone};
+use hera_registry::zookeeper::{Access as ZkAccess, ZkRegistry};
+use hera_registry::{BrokerLock, Registry, Standalone};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -25,7 +27,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// How often the files of the registry are looked at.
@@ -34,6 +36,8 @@ const WATCH: Duration = Duration::from_millis(100);
 const MEDIANS: Duration = Duration::from_secs(1);
 /// How often the catalogue is looked through for what nobody serves any more.
 const FORGET: Duration = Duration::from_secs(3600);
+/// A registry that does not answer holds up no end.
+const LEAVE: Duration = Duration::from_millis(500);
 /// Connections get so long to end after the drain.
 const FAREWELL: Duration = Duration::from_secs(2);
 const BACKLOG: u32 = 1024;
@@ -71,12 +75,17 @@ pub enum StartError {
 ///
 /// SIGTERM and SIGINT drain, a second one stops at once, SIGHUP reads the registry again.
 pub fn run(config: Config) -> Result<(), StartError> {
-    let started = start(config)?;
-    println_ready(&started)?;
     let runtime = local_runtime()?;
-    runtime.block_on(control(&started));
+    let started = runtime.block_on(async {
+        // Before anything else: a broker that is told to end while it starts ends as any other.
+        let mut signals = Signals::watch()?;
+        let started = start(config)?;
+        let outcome = control(&started, &mut signals).await;
+        Ok::<_, StartError>((started, outcome))
+    });
+    let (started, outcome) = started?;
     started.end();
-    Ok(())
+    outcome
 }
 
 struct Started {
@@ -88,12 +97,43 @@ struct Started {
     _lock: BrokerLock,
 }
 
+/// SIGTERM, SIGINT and SIGHUP.
+struct Signals {
+    end: End,
+    hup: Signal,
+}
+
+/// What tells a broker to end.
+struct End {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn watch() -> io::Result<Signals> {
+        let of = |kind| signal(kind);
+        let end = End { term: of(SignalKind::terminate())?, int: of(SignalKind::interrupt())? };
+        Ok(Signals { end, hup: of(SignalKind::hangup())? })
+    }
+}
+
+impl End {
+    /// Resolves when the broker is told to end.
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
+
 fn start(mut config: Config) -> Result<Started, StartError> {
-    let standalone = Standalone::open(&config.broker.data_dir, config.cluster.key_file.as_deref())?;
-    let lock = standalone.lock_for_broker()?;
-    standalone.admin_token()?;
-    let snapshot = standalone.load_snapshot()?;
-    let (catalogue, skipped) = standalone.load_catalogue()?;
+    let files = Standalone::open(&config.broker.data_dir, config.cluster_key_file().as_deref())?;
+    let lock = files.lock_for_broker()?;
+    files.admin_token()?;
+    let registry = registry(&config, &files)?;
+    let snapshot = files.load_snapshot()?;
+    let (catalogue, skipped) = files.load_catalogue()?;
     for skipped in snapshot.skipped.iter().chain(&skipped) {
         tracing::warn!(skipped, "a record of the registry is not believed");
     }
@@ -113,8 +153,8 @@ fn start(mut config: Config) -> Result<Started, StartError> {
     config.workers.listen = workers.local_addr()?;
     config.admin.listen = admin.local_addr()?;
 
-    let identity = Signer::from_seed(standalone.cluster_key().identity_seed().expose());
-    let (registry, news) = RegistryWatch::new(standalone, snapshot.stamp.clone());
+    let identity = Signer::from_seed(files.cluster_key().identity_seed().expose());
+    let (registry, news) = RegistryLink::new(files, registry, snapshot.stamp.clone());
     let now = Instant::now();
     let (inboxes, letters): (Vec<_>, Vec<_>) = (0..cores).map(|_| mpsc::unbounded_channel()).unzip();
     let shared = Arc::new(Shared {
@@ -157,6 +197,19 @@ fn start(mut config: Config) -> Result<Started, StartError> {
         })
         .collect::<io::Result<Vec<_>>>()?;
     Ok(Started { shared, news, threads, log, admin, _lock: lock })
+}
+
+fn registry(config: &Config, files: &Standalone) -> Result<Registry, StartError> {
+    let RegistryUrl::ZooKeeper(url) = &config.registry.url else {
+        return Ok(Registry::Standalone(files.clone()));
+    };
+    let access = ZkAccess {
+        ca_file: config.registry.ca_file.clone(),
+        timeout: config.registry.session_timeout,
+        open_acls: config.registry.open_acls,
+        ..ZkAccess::new(url.clone(), Some(files.cluster_key().clone()))
+    };
+    Ok(Registry::ZooKeeper(ZkRegistry::new(access)?))
 }
 
 impl Started {
@@ -226,16 +279,47 @@ async fn tick(core: Rc<Core>) {
 }
 
 /// What is not a call: signals, the registry's files, medians, the admin door. On a thread of its own, so a scrape moves nobody's latency.
-async fn control(started: &Started) {
+async fn control(started: &Started, signals: &mut Signals) -> Result<(), StartError> {
     let shared = &started.shared;
     if let Ok(listener) = started.admin.try_clone().and_then(TcpListener::from_std) {
         tokio::task::spawn_local(admin_listener::run(shared.clone(), listener));
     }
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        return tracing::error!("signals cannot be watched");
+    let begun = tokio::select! {
+        begun = begin(started) => Some(begun),
+        () = signals.end.told() => None,
     };
+    match begun {
+        Some(Ok(())) => serve(started, signals).await,
+        Some(Err(error)) => {
+            // Callers and workers may be here already; nothing was promised to them yet.
+            shared.tell_cores(|| Mail::Stop);
+            return Err(error);
+        }
+        None => {}
+    }
+    tokio::select! {
+        _ = drain::drain(shared) => {}
+        () = signals.end.told() => {
+            shared.tell_cores(|| Mail::Stop);
+            // No node outlives its broker, however it ends.
+            shared.registry.left(LEAVE).await;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the registry, and says that the broker is ready.
+async fn begin(started: &Started) -> Result<(), StartError> {
+    if let Registry::ZooKeeper(tree) = started.shared.registry.registry() {
+        registry_sync::start(&started.shared, tree).await?;
+    }
+    Ok(println_ready(started)?)
+}
+
+/// Goes on until the broker is told to end.
+async fn serve(started: &Started, signals: &mut Signals) {
+    let shared = &started.shared;
+    let mut alarmed = false;
     let mut watch = tokio::time::interval(WATCH);
     let mut medians = tokio::time::interval(MEDIANS);
     let mut forget = tokio::time::interval(FORGET);
@@ -246,27 +330,28 @@ async fn control(started: &Started) {
                 shared.registry.refresh(shared);
                 shared.registry.write(&started.news);
             }
-            _ = medians.tick() => take_medians(shared, &mut totals),
+            _ = medians.tick() => {
+                take_medians(shared, &mut totals);
+                registry_sync::watch_age(shared, &mut alarmed);
+            }
             _ = forget.tick() => {
                 for (service, known) in shared.roster.expire(crate::clock::unix_now(), &shared.table) {
                     shared.registry.remember(&service, known);
                 }
-                if let Err(error) = shared.registry.standalone().forget_unseen_endpoints(crate::clock::unix_now()) {
-                    tracing::error!(%error, "the catalogue cannot be written");
-                }
+                tokio::task::spawn_local(forget_unseen(shared.clone()));
             }
-            _ = hup.recv() => {
+            _ = signals.hup.recv() => {
                 shared.registry.refresh(shared);
                 tracing::info!("registry read again");
             }
-            _ = term.recv() => break,
-            _ = int.recv() => break,
+            () = signals.end.told() => return,
         }
     }
-    tokio::select! {
-        _ = drain::drain(shared) => {}
-        _ = term.recv() => shared.tell_cores(|| Mail::Stop),
-        _ = int.recv() => shared.tell_cores(|| Mail::Stop),
+}
+
+async fn forget_unseen(shared: Arc<Shared>) {
+    if let Err(error) = shared.registry.registry().forget_unseen_endpoints(crate::clock::unix_now()).await {
+        tracing::error!(%error, "the catalogue cannot be written");
     }
 }
 
@@ -300,7 +385,8 @@ fn println_ready(started: &Started) -> io::Result<()> {
     let (http, workers, admin) = (config.http.listen, config.workers.listen, config.admin.listen);
     let id = &started.shared.id;
     let mut out = io::stdout().lock();
-    writeln!(out, "ready http={http} workers={workers} admin={admin} registry=standalone id={id}")?;
+    let registry = &config.registry.url;
+    writeln!(out, "ready http={http} workers={workers} admin={admin} registry={registry} id={id}")?;
     out.flush()
 }
 

@@ -19,6 +19,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hera_registry::zookeeper::ZkUrl;
+
 pub use cidr::Cidr;
 pub use error::{ConfigError, Origin};
 
@@ -111,19 +113,39 @@ pub struct TlsConfig {
 pub struct RegistryConfig {
     /// Default `standalone`: the data dir.
     pub url: RegistryUrl,
+    /// How long ZooKeeper keeps this broker's node when it hears nothing of it; the servers have bounds of their own. Default 10 s.
+    pub session_timeout: Duration,
+    /// PEM, the certificates to trust with `zks://`. Default none.
+    pub ca_file: Option<PathBuf>,
+    /// How old the copy of tokens and keys may become while ZooKeeper is out of reach; then calls are answered 503. Default: any age,
+    /// so that an outage of ZooKeeper is none of Hera.
+    pub max_stale: Option<Duration>,
+    /// Goes without ACLs: whoever reaches ZooKeeper may delete tokens, though not make any. Default false.
+    pub open_acls: bool,
 }
 
 /// Where the registry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistryUrl {
     /// In this broker's data dir.
     Standalone,
+    /// In ZooKeeper.
+    ZooKeeper(ZkUrl),
+}
+
+impl std::fmt::Display for RegistryUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RegistryUrl::Standalone => f.write_str("standalone"),
+            RegistryUrl::ZooKeeper(url) => url.fmt(f),
+        }
+    }
 }
 
 /// The cluster key.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
-    /// File of mode 0600. Default: `cluster.key` in the data dir, made at the first start.
+    /// File of mode 0600. Default: `cluster.key` in the data dir, made at the first start; with ZooKeeper `/etc/hera/cluster.key`.
     pub key_file: Option<PathBuf>,
 }
 
@@ -240,6 +262,7 @@ impl Config {
         }
         let config = draft.into_config(origins)?;
         config.check_listeners()?;
+        config.check_registry()?;
         Ok(config)
     }
 
@@ -256,6 +279,38 @@ impl Config {
     /// Where the value of a key comes from.
     pub fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// The host under which others reach this broker.
+    pub fn advertised_host(&self) -> String {
+        self.broker.advertise.clone().unwrap_or_else(|| self.workers.listen.ip().to_canonical().to_string())
+    }
+
+    /// The file of the cluster key, where it is not the data dir's own.
+    pub fn cluster_key_file(&self) -> Option<PathBuf> {
+        let default = || match self.registry.url {
+            RegistryUrl::Standalone => None,
+            RegistryUrl::ZooKeeper(_) => Some(PathBuf::from(CLUSTER_KEY_FILE)),
+        };
+        self.cluster.key_file.clone().or_else(default)
+    }
+
+    /// Others must be told where this broker is.
+    fn check_registry(&self) -> Result<(), ConfigError> {
+        let RegistryUrl::ZooKeeper(url) = &self.registry.url else { return Ok(()) };
+        if self.broker.advertise.is_none() && self.workers.listen.ip().is_unspecified() {
+            let message = format!(
+                "workers.listen {} is no address that others could dial; set broker.advertise to this host's name",
+                self.workers.listen
+            );
+            return Err(ConfigError { origin: self.origin("workers.listen"), message });
+        }
+        if url.tls() && self.registry.ca_file.is_none() {
+            let message =
+                "registry.url is zks:// and needs registry.ca_file, the certificates to trust".to_owned();
+            return Err(ConfigError { origin: self.origin("registry.url"), message });
+        }
+        Ok(())
     }
 
     /// What crosses the network in the clear must have been asked for by name.
@@ -282,6 +337,9 @@ impl Config {
         Ok(())
     }
 }
+
+/// Where the cluster key lies unless another file is named (design section 3).
+pub const CLUSTER_KEY_FILE: &str = "/etc/hera/cluster.key";
 
 fn is_off_loopback(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()

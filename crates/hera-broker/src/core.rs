@@ -35,8 +35,8 @@ pub struct Shared {
     pub identity: Signer,
     /// Tokens and worker keys.
     pub access: Published<Access>,
-    /// The files behind it.
-    pub registry: crate::registry_watch::RegistryWatch,
+    /// Where they come from.
+    pub registry: crate::registry_link::RegistryLink,
     /// Routes, for reading.
     pub table: Published<RoutingTable>,
     /// Routes, for changing.

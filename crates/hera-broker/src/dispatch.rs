@@ -122,10 +122,17 @@ pub struct Found {
 }
 
 /// The route of a call.
-pub fn route(core: &Core, method: &str, path: &str) -> Result<Found, Refusal> {
+///
+/// Until the catalogue is loaded nobody knows that there is none: 425 for a peer that can ask elsewhere, else 503, never 404 (D5).
+pub fn route(core: &Core, method: &str, path: &str, wants_425: bool) -> Result<Found, Refusal> {
     let table = core.table();
     match table.routes.lookup(method, path) {
         Lookup::Found { value, params } => Ok(Found { route: value.clone(), params, among: table.clone() }),
+        Lookup::NotFound | Lookup::MethodNotAllowed { .. } if !core.shared.registry.is_loaded() => {
+            let mut refusal = Refusal::new(Code::NoWorker, "this broker has not read the catalogue yet");
+            refusal.as_425 = wants_425;
+            Err(refusal)
+        }
         Lookup::NotFound => Err(Refusal::new(Code::NotFound, format!("no endpoint has the path {path}"))),
         Lookup::MethodNotAllowed { allow } => {
             let allow = allow.join(", ");
@@ -274,7 +281,7 @@ async fn pick_or_wait(
         let known = call.found.take().filter(|found| Rc::ptr_eq(&found.among, &core.table()));
         let found = match known {
             Some(found) => found,
-            None => route(&core, call.incoming.method(), call.path())?,
+            None => route(&core, call.incoming.method(), call.path(), call.wants_425)?,
         };
         let route = &found.route;
         // Registered before the look, so that a place which becomes free between the two is not missed.

@@ -17,6 +17,8 @@ const PROBER_FORGOTTEN: Duration = Duration::from_secs(10);
 const PROBES_AFTER_DRAIN: u32 = 3;
 const STAY_MIN: Duration = Duration::from_secs(2);
 const STAY_MAX: Duration = Duration::from_secs(5);
+/// A registry that does not answer holds up no drain.
+const LEAVE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Where a broker is in its life.
@@ -81,6 +83,9 @@ impl Phase {
         let joined = Duration::from_millis(shared.roster.joined_ms());
         match self.name() {
             PhaseName::Draining => Readiness::Draining,
+            PhaseName::Serving if !shared.registry.is_loaded() || shared.registry.is_closed() => {
+                Readiness::Young
+            }
             PhaseName::Serving if age >= YOUTH_MAX || age.saturating_sub(joined) >= CALM && age >= CALM => {
                 Readiness::Ready
             }
@@ -98,12 +103,14 @@ impl Phase {
     }
 }
 
-/// Drains: says 404, tells the workers, serves on until the last call is finished and every prober knows, then stops the cores.
+/// Drains: says 404, leaves the registry, tells the workers, serves on until the last call is finished and every prober knows, then stops the cores.
 ///
 /// Calls that run longer than `drain.timeout` are answered 502 `maybe`. Gives how many those were.
 pub async fn drain(shared: &Shared) -> usize {
     let begun = Instant::now();
     shared.phase.name.store(1, Ordering::Relaxed);
+    // Before the workers are told: who leaves us must not find us in the list.
+    shared.registry.left(LEAVE).await;
     shared.review();
     tracing::info!(calls = shared.calls_in_flight.load(Ordering::Relaxed), "draining");
     let limit = shared.config.drain.timeout;

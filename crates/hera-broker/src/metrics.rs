@@ -329,7 +329,9 @@ impl Collector for Scrape {
             counter(encoder.encode_descriptor(name, help, None, MetricType::Counter)?, value)?;
         }
 
-        let gauges = [
+        let (in_sync, registered, skipped) = shared.registry.readings();
+        let stale = shared.registry.stale_for(shared).as_secs() as usize;
+        let gauges: [(&str, &str, usize); 8] = [
             (
                 "calls_in_flight",
                 "Calls accepted and not answered yet",
@@ -346,6 +348,14 @@ impl Collector for Scrape {
                 shared.body_bytes.load(Ordering::Relaxed),
             ),
             ("endpoints", "Endpoints known, served or not", table.all.len()),
+            ("registry_in_sync", "1 while the copy of the registry is known to be true", in_sync.into()),
+            (
+                "registry_registered",
+                "1 while this broker's node stands; always 0 of a standalone broker",
+                registered.into(),
+            ),
+            ("registry_nodes_skipped", "Nodes of the registry that are not believed", skipped),
+            ("registry_stale_seconds", "Age of the copy of the registry; 0 in sync", stale),
         ];
         for (name, help, value) in gauges {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&(value as i64))?;

@@ -193,7 +193,7 @@ impl Call {
     }
 
     fn route(&mut self) -> Result<Arc<Route>, Refusal> {
-        let found = dispatch::route(&self.core, self.incoming.method(), self.path())?;
+        let found = dispatch::route(&self.core, self.incoming.method(), self.path(), self.wants_425)?;
         let route = found.route.clone();
         route.state.budget.call();
         self.route = Some(route.clone());

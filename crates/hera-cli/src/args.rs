@@ -36,6 +36,31 @@ pub(crate) enum Verb {
     /// Check or show the configuration of a broker
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// A cluster in ZooKeeper
+    #[command(subcommand)]
+    Cluster(ClusterVerb),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ClusterVerb {
+    /// Make the cluster key and lay out ZooKeeper, once
+    Init(InitCluster),
+}
+
+#[derive(Args)]
+pub(crate) struct InitCluster {
+    /// Where, as zk://host:port,host:port/chroot
+    #[arg(long, value_name = "URL")]
+    pub(crate) registry: String,
+    /// File of the cluster key; made with mode 0600 unless it is there [default: /etc/hera/cluster.key]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cluster_key: Option<PathBuf>,
+    /// Certificates to trust with zks:// (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Go without ACLs: whoever reaches ZooKeeper may delete tokens
+    #[arg(long)]
+    pub(crate) open_acls: bool,
 }
 
 /// Options of a broker; each sets the key of the configuration that it names.
@@ -91,7 +116,7 @@ impl BrokerFlags {
     }
 }
 
-/// Where a verb acts: a running broker, or the files of a standalone one.
+/// Where a verb acts: a running broker, ZooKeeper, or the files of a standalone broker.
 #[derive(Args, Clone, Default)]
 pub(crate) struct Where {
     /// Admin address of a running broker [default: 127.0.0.1:4380]
@@ -103,9 +128,15 @@ pub(crate) struct Where {
     /// File of the admin token [default: admin.token in the data dir]
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
-    /// File of the cluster key, when it is not the data dir's own
+    /// Act on ZooKeeper itself, as zk://host:port,host:port/chroot; needs the cluster key
+    #[arg(long, value_name = "URL", conflicts_with_all = ["admin", "admin_token_file", "data_dir"])]
+    pub(crate) registry: Option<String>,
+    /// File of the cluster key [default: the data dir's own; with --registry /etc/hera/cluster.key]
     #[arg(long, value_name = "FILE")]
     pub(crate) cluster_key: Option<PathBuf>,
+    /// Certificates to trust with zks:// (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

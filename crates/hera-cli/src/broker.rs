@@ -17,8 +17,25 @@ pub(crate) fn run(flags: BrokerFlags) -> Result<(), Failure> {
     hera_broker::run(config).map_err(|error| match error {
         // A certificate that cannot be read is not read the next time either: a supervisor need not try again.
         StartError::Tls(_) => Failure::configuration(error.to_string()),
+        StartError::Registry(ref inner) if is_configuration(inner.code()) => {
+            Failure::configuration(error.to_string())
+        }
         _ => Failure::new(error.to_string()),
     })
+}
+
+/// What a second try would meet again: the wrong key, the wrong place, a name that another broker has.
+fn is_configuration(code: &str) -> bool {
+    matches!(
+        code,
+        "not_initialised"
+            | "wrong_cluster_key"
+            | "open_acl"
+            | "id_taken"
+            | "bad_url"
+            | "wrong_mode"
+            | "corrupt"
+    )
 }
 
 /// stdout has the line `ready …` alone. Text for a person at a terminal, JSON lines for everything else.

@@ -11,7 +11,11 @@ use crate::target::{Missing, Target};
 use crate::time::{ago, now_unix};
 
 pub(crate) fn brokers(at: &Where) -> Result<(), Failure> {
-    show(at, "/v1/brokers", &["id", "state", "http", "workers", "admin", "version", "started"])
+    let members = ["id", "state", "http", "workers", "admin", "version", "started"];
+    match Target::open(at, Missing::Refuse)?.registered()? {
+        Some(registered) => print(&registered, &members, at.json),
+        None => show(at, "/v1/brokers", &members),
+    }
 }
 
 pub(crate) fn workers(at: &Where) -> Result<(), Failure> {
@@ -36,7 +40,7 @@ pub(crate) fn endpoints(args: &EndpointsArgs) -> Result<(), Failure> {
         None => {
             let target = Target::open(&args.at, Missing::Refuse)?;
             // Only a running broker knows who serves an endpoint.
-            let members: &[&str] = match target.is_files() {
+            let members: &[&str] = match target.is_registry() {
                 true => &["endpoint", "service", "timeout_ms", "body_bytes_max", "idempotent", "last_seen"],
                 false => &[
                     "endpoint",
@@ -68,8 +72,8 @@ fn forget(args: &Forget) -> Result<(), Failure> {
 
 fn show(at: &Where, path: &str, members: &[&str]) -> Result<(), Failure> {
     let target = Target::open(at, Missing::Refuse)?;
-    if target.is_files() {
-        let text = "only a running broker knows this; name its admin address by --admin beside --data-dir";
+    if target.is_registry() {
+        let text = "only a running broker knows this; name its admin address by --admin";
         return Err(Failure::refused("bad_target", text));
     }
     print(&target.list(path)?, members, at.json)

@@ -6,6 +6,7 @@
 mod admin_client;
 mod args;
 mod broker;
+mod cluster;
 mod configuration;
 mod failure;
 mod key;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, ConfigVerb, KeyVerb, TokenVerb, Verb};
+use args::{Arguments, ClusterVerb, ConfigVerb, KeyVerb, TokenVerb, Verb};
 use failure::Failure;
 
 /// Frees on one thread what another allocated at little cost, as calls that cross cores do.
@@ -55,5 +56,6 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Endpoints(args) => look::endpoints(&args),
         Verb::Config(ConfigVerb::Check(args)) => configuration::check(args),
         Verb::Config(ConfigVerb::Show(args)) => configuration::show(args),
+        Verb::Cluster(ClusterVerb::Init(args)) => cluster::init(&args),
     }
 }

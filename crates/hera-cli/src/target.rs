@@ -1,16 +1,18 @@
-//! Where a verb acts: over the admin API of a running broker, or on the files of a standalone one.
+//! Where a verb acts: over the admin API of a running broker, on ZooKeeper, or on the files of a standalone broker.
 //!
-//! Both answer the same requests with the same JSON, since the files are worked on by the very functions that the
+//! All answer the same requests with the same JSON, since the registry is worked on by the very functions that the
 //! broker answers with.
 
 use std::path::{Path, PathBuf};
 
 use hera_broker::admin::{AdminRequest, registry_verb};
-use hera_registry::Standalone;
+use hera_registry::zookeeper::{Access, ZkRegistry, ZkUrl};
+use hera_registry::{ClusterKey, Registry, Standalone};
 use serde_json::{Value, json};
 
 use crate::admin_client::AdminClient;
 use crate::args::Where;
+use crate::cluster::cluster_key_file;
 use crate::failure::Failure;
 use crate::time::now_unix;
 
@@ -27,18 +29,24 @@ pub(crate) enum Missing {
 pub(crate) enum Target {
     /// A running broker.
     Admin(AdminClient),
-    /// The files of a standalone broker, running or not.
-    Files(Box<Standalone>),
+    /// ZooKeeper, or the files of a standalone broker, running or not.
+    Registry(Box<Registry>, tokio::runtime::Runtime),
 }
 
 impl Target {
-    /// Chooses: `--data-dir` without `--admin` means files, all else a running broker.
+    /// Chooses: `--registry` means ZooKeeper, `--data-dir` without `--admin` files, all else a running broker.
     pub(crate) fn open(at: &Where, missing: Missing) -> Result<Target, Failure> {
+        if let Some(url) = at.registry.as_deref().filter(|url| *url != "standalone") {
+            let runtime = runtime()?;
+            let registry = Registry::ZooKeeper(zookeeper(url, at, &runtime)?);
+            return Ok(Target::Registry(Box::new(registry), runtime));
+        }
         match (&at.data_dir, &at.admin) {
             (Some(dir), None) if at.admin_token_file.is_none() => {
                 let key =
                     at.cluster_key.clone().or_else(|| variable("HERA_CLUSTER__KEY_FILE").map(PathBuf::from));
-                files(dir, key.as_deref(), missing).map(|registry| Target::Files(Box::new(registry)))
+                let files = files(dir, key.as_deref(), missing)?;
+                Ok(Target::Registry(Box::new(Registry::Standalone(files)), runtime()?))
             }
             (dir, admin) => {
                 let dir = dir.clone().or_else(|| variable("HERA_BROKER__DATA_DIR").map(PathBuf::from));
@@ -52,9 +60,23 @@ impl Target {
         }
     }
 
-    /// Whether only the files are there, and nobody knows who is connected.
-    pub(crate) fn is_files(&self) -> bool {
-        matches!(self, Target::Files(_))
+    /// Whether only the registry is there, and nobody knows who is connected.
+    pub(crate) fn is_registry(&self) -> bool {
+        matches!(self, Target::Registry(..))
+    }
+
+    /// The brokers that are registered in ZooKeeper; `None` anywhere else.
+    pub(crate) fn registered(&self) -> Result<Option<Value>, Failure> {
+        let Target::Registry(registry, runtime) = self else { return Ok(None) };
+        let Registry::ZooKeeper(tree) = registry.as_ref() else { return Ok(None) };
+        let nodes = runtime.block_on(tree.list_brokers())?;
+        let broker = |node: &hera_registry::zookeeper::BrokerNode| {
+            json!({
+                "id": node.id, "state": "registered", "http": node.http, "admin": node.admin,
+                "workers": format!("{}:{}", node.address, node.port), "version": node.version, "started": node.started,
+            })
+        };
+        Ok(Some(nodes.iter().map(broker).collect()))
     }
 
     /// Asks, and gives the JSON of an answer that is a success; a refusal is a failure with its code's exit code.
@@ -65,12 +87,12 @@ impl Target {
                 let answer = client.send(method, target, &body)?;
                 (answer.status, answer.body)
             }
-            Target::Files(registry) => {
+            Target::Registry(registry, runtime) => {
                 let (path, query) =
                     target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
                 let (method, path, query) = (method.to_owned(), path.to_owned(), query.map(str::to_owned));
                 let request = AdminRequest { method, path, query, body, ..AdminRequest::default() };
-                let reply = registry_verb(&request, registry, now_unix());
+                let reply = runtime.block_on(registry_verb(&request, registry, now_unix()));
                 (reply.status, reply.body)
             }
         };
@@ -124,7 +146,23 @@ fn files(dir: &Path, cluster_key: Option<&Path>, missing: Missing) -> Result<Sta
     })
 }
 
+fn zookeeper(url: &str, at: &Where, runtime: &tokio::runtime::Runtime) -> Result<ZkRegistry, Failure> {
+    let key = ClusterKey::read(&cluster_key_file(at.cluster_key.as_deref()))?;
+    let access = Access { ca_file: at.ca_file.clone(), ..Access::new(ZkUrl::parse(url)?, Some(key)) };
+    Ok(runtime.block_on(ZkRegistry::connect(access))?)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("the system refused an event loop: {error}")))
+}
+
+/// Waits for the one thing that a verb does.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    Ok(runtime()?.block_on(future))
+}
+
 /// The environment is read here and in `configuration`, and nowhere else.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

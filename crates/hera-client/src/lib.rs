@@ -4,7 +4,6 @@
 //! puts calls into a `session`; a call goes through `router` and `compose` to its handler; its [`Response`] leaves by the `outlet`.
 
 mod app;
-mod backoff;
 mod body;
 mod client;
 mod compose;

@@ -1,14 +1,13 @@
 //! One broker address for the life of the worker: dial, serve, dial again.
 
-use crate::backoff::Backoff;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::handshake::Failed;
 use crate::options::Address;
-use crate::random;
 use crate::reader::Ending;
 use crate::tls::Tls;
 use crate::worker::{Phase, Worker};
+use hera_registry::backoff::{self, Backoff};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -122,7 +121,7 @@ impl Link {
             *known = Known::Away;
             tracing::warn!(address = %self.address, %reason, "broker is away; dialled again until it is back");
         }
-        backoff.next(random::share())
+        backoff.next(backoff::share())
     }
 }
 

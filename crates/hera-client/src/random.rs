@@ -1,4 +1,4 @@
-//! Random bytes: nonces, instance names, jitter.
+//! Random bytes: nonces and instance names.
 
 use aws_lc_rs::rand;
 
@@ -7,10 +7,4 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the system gives random bytes");
     bytes
-}
-
-/// A number from 0 up to and without 1.
-pub(crate) fn share() -> f64 {
-    // 53 bits are what an f64 holds exactly.
-    (u64::from_be_bytes(bytes()) >> 11) as f64 / (1u64 << 53) as f64
 }

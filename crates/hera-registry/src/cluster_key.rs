@@ -27,9 +27,14 @@ impl ClusterKey {
 
     /// Reads a file of 32 raw bytes, or of 64 hex digits with or without a newline.
     ///
-    /// Errors: `wrong_mode` when anybody but the owner may read it, `corrupt` for any other content, `io`.
+    /// Errors: `no_cluster_key` when it is not there, `wrong_mode` when anybody but the owner may read it, `corrupt` for any other content, `io`.
     pub fn read(path: &Path) -> Result<ClusterKey, Error> {
-        let mut bytes = store::read_secret(path)?;
+        let mut bytes = store::read_secret(path).map_err(|error| match error {
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Error::NoClusterKey { path: path.to_owned() }
+            }
+            error => error,
+        })?;
         let key = if let Ok(raw) = <[u8; 32]>::try_from(bytes.as_slice()) {
             Some(raw)
         } else {
@@ -63,6 +68,11 @@ impl ClusterKey {
     /// Key of the MAC over every record that brokers trust.
     pub fn record_mac_key(&self) -> Secret {
         self.derive(b"hera/1 record mac")
+    }
+
+    /// Password of the ZooKeeper digest user, as hex.
+    pub(crate) fn zookeeper_password(&self) -> String {
+        hex(self.derive(b"hera/1 zookeeper digest").expose())
     }
 
     /// HKDF-SHA256 (RFC 5869) with an empty salt; `info` keeps one use apart from another.

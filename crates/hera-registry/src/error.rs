@@ -104,6 +104,85 @@ pub enum Error {
         /// Its permission bits.
         mode: u32,
     },
+    /// A registry URL that cannot be read.
+    #[error("registry {url:?}: {problem}; write zk://host:port,host:port/chroot")]
+    BadUrl {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// ZooKeeper does not answer, or not in time.
+    #[error("the registry {url} is out of reach: {reason}")]
+    Unavailable {
+        /// Where it should be.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The file of the cluster key is not there.
+    #[error("there is no cluster key in {}; copy the file from another broker, name it with --cluster-key, or make a cluster with: hera cluster init", path.display())]
+    NoClusterKey {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// No cluster lies under the URL.
+    #[error(
+        "no cluster lies in {url}; make it once with: hera cluster init --registry {url} --cluster-key FILE"
+    )]
+    NotInitialised {
+        /// Where it should be.
+        url: String,
+    },
+    /// A cluster lies there already.
+    #[error("a cluster lies in {url} already; a second one needs another chroot")]
+    AlreadyInitialised {
+        /// Where.
+        url: String,
+    },
+    /// The cluster was made anew since our copy was taken.
+    #[error(
+        "another cluster lies in {url} than the one that this broker knows: it was wiped or made anew; the last tokens and keys stay in force, restore it, or start with an empty --data-dir to take the new one"
+    )]
+    OtherCluster {
+        /// Where.
+        url: String,
+    },
+    /// The cluster was made with another cluster key.
+    #[error(
+        "the cluster key does not fit {url}: that cluster was made with another one; name the right file with --cluster-key"
+    )]
+    WrongClusterKey {
+        /// Where.
+        url: String,
+    },
+    /// Others may read or write what is ours.
+    #[error(
+        "{path} in {url} has other ACLs than Hera's: others may read or write it; make it anew, or set registry.open_acls = true to go without"
+    )]
+    OpenAcl {
+        /// Which node.
+        path: String,
+        /// Where.
+        url: String,
+    },
+    /// Somebody else has our name.
+    #[error("another broker is registered as {id}; give this one another broker.id")]
+    IdTaken {
+        /// The broker's id.
+        id: String,
+    },
+    /// A record is over what a node may hold.
+    #[error("{what} has {bytes} bytes, and a node holds at most 262144")]
+    TooLarge {
+        /// Which record.
+        what: String,
+        /// Its size.
+        bytes: usize,
+    },
+    /// Others changed the same thing again and again.
+    #[error("others are changing the same records; nothing was done, try again")]
+    Contended,
     /// A running broker owns the data directory.
     #[error("another broker uses this data dir, {}; stop it, or choose another --data-dir", path.display())]
     InUse {
@@ -129,6 +208,17 @@ impl Error {
             Error::Corrupt { .. } => "corrupt",
             Error::WrongMode { .. } => "wrong_mode",
             Error::InUse { .. } => "in_use",
+            Error::BadUrl { .. } => "bad_url",
+            Error::Unavailable { .. } => "registry_unavailable",
+            Error::NoClusterKey { .. } => "no_cluster_key",
+            Error::NotInitialised { .. } => "not_initialised",
+            Error::AlreadyInitialised { .. } => "already_initialised",
+            Error::OtherCluster { .. } => "other_cluster",
+            Error::WrongClusterKey { .. } => "wrong_cluster_key",
+            Error::OpenAcl { .. } => "open_acl",
+            Error::IdTaken { .. } => "id_taken",
+            Error::TooLarge { .. } => "too_large",
+            Error::Contended => "contended",
         }
     }
 

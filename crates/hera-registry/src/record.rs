@@ -19,8 +19,12 @@ pub enum Kind {
     Token,
     /// A worker key's record.
     Key,
-    /// An endpoint of the catalogue.
+    /// An endpoint of the catalogue, in a file.
     Endpoint,
+    /// All endpoints of a service, in ZooKeeper.
+    Service,
+    /// What the brokers of a cluster have in common.
+    Config,
 }
 
 impl Kind {
@@ -29,6 +33,8 @@ impl Kind {
             Kind::Token => b"token",
             Kind::Key => b"key",
             Kind::Endpoint => b"endpoint",
+            Kind::Service => b"service",
+            Kind::Config => b"config",
         }
     }
 }
@@ -72,6 +78,17 @@ impl Sealer {
         to_raw_value(&sealed).expect("a sealed record has a JSON form")
     }
 
+    /// The MAC over bytes that are no sealed record, as hex; `label` keeps one use apart from another.
+    pub(crate) fn mac(&self, label: &str, bytes: &[u8]) -> String {
+        hex(hmac::sign(&self.0, &labelled(label.as_bytes(), bytes)).as_ref())
+    }
+
+    /// Whether that MAC is ours; compared in constant time.
+    pub(crate) fn verify(&self, label: &str, bytes: &[u8], mac: &str) -> Result<(), BadRecord> {
+        let mac = unhex(mac).ok_or(BadRecord::Form)?;
+        hmac::verify(&self.0, &labelled(label.as_bytes(), bytes), &mac).map_err(|_| BadRecord::Mac)
+    }
+
     /// The record inside, if its MAC is ours; compared in constant time.
     pub fn open<T: DeserializeOwned>(&self, kind: Kind, sealed: &RawValue) -> Result<T, BadRecord> {
         let sealed: Sealed = serde_json::from_str(sealed.get()).map_err(|_| BadRecord::Form)?;
@@ -88,7 +105,11 @@ impl std::fmt::Debug for Sealer {
 }
 
 fn covered(kind: Kind, record: &RawValue) -> Vec<u8> {
-    [kind.label(), b"\0", record.get().as_bytes()].concat()
+    labelled(kind.label(), record.get().as_bytes())
+}
+
+fn labelled(label: &[u8], bytes: &[u8]) -> Vec<u8> {
+    [label, b"\0", bytes].concat()
 }
 
 #[cfg(test)]

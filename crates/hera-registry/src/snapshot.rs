@@ -25,19 +25,19 @@ pub struct Snapshot {
 impl Snapshot {
     /// Indexes the records.
     pub(crate) fn new(
-        tokens: Vec<TokenRecord>,
-        keys: Vec<KeyRecord>,
+        tokens: impl IntoIterator<Item = Arc<TokenRecord>>,
+        keys: impl IntoIterator<Item = Arc<KeyRecord>>,
         skipped: Vec<String>,
         stamp: Stamp,
     ) -> Snapshot {
         let mut snapshot = Snapshot { skipped, stamp, ..Snapshot::default() };
-        for record in tokens.into_iter().map(Arc::new) {
+        for record in tokens {
             match record.digest {
                 Some(digest) => drop(snapshot.tokens.insert(digest, record)),
                 None => snapshot.anonymous = Some(record),
             }
         }
-        snapshot.keys = keys.into_iter().map(|record| (record.id.clone(), Arc::new(record))).collect();
+        snapshot.keys = keys.into_iter().map(|record| (record.id.clone(), record)).collect();
         snapshot
     }
 }

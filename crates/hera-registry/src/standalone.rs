@@ -5,6 +5,7 @@
 //!   cluster.key      the cluster key, unless another file is given      admin.token   made at the first start
 //!   tokens.json      sealed records     keys.json   sealed records      catalogue.json   sealed records
 //!   state.lock       held while one of them is changed                  broker.lock   held by a running broker
+//!   cluster.json     with ZooKeeper: whose copy the three lists are     sessions.json the broker's sessions there
 //! ```
 //!
 //! Any number of processes may read and change it at once: a verb reads, changes and writes under `state.lock`, and
@@ -12,21 +13,23 @@
 //! [`Standalone::changed_since`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hera_protocol::key::WorkerKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::admin_token::AdminToken;
 use crate::catalogue::{Catalogue, CatalogueEntry, KnownEndpoint};
 use crate::cluster_key::ClusterKey;
 use crate::error::Error;
-use crate::name::new_id;
 use crate::record::{Kind, Sealer};
 use crate::snapshot::Snapshot;
 use crate::store::{self, BrokerLock, Records, Stamp, StateLock};
 use crate::token::{NewToken, TokenRecord, TokenText};
 use crate::worker_key::{self, KeyChange, KeyRecord, NewKey};
+use crate::zookeeper::ClusterRecord;
 
 /// The registry in a data dir. Cheap to keep; every verb opens the files anew. Safe from any thread and process.
 #[derive(Clone, Debug)]
@@ -128,20 +131,7 @@ impl Standalone {
     pub fn rotate_token(&self, name_or_id: &str, now_unix: u64) -> Result<CreatedToken, Error> {
         self.change(&TOKENS, |records: &mut Vec<TokenRecord>| {
             let at = position("token", name_or_id, records.iter().map(|record| (&record.name, &record.id)))?;
-            let old = &records[at];
-            if old.digest.is_none() {
-                return Err(Error::NothingToRotate);
-            }
-            let id = new_id();
-            let text = TokenText::generate(&id);
-            let lifetime = old.expires.map(|expires| expires.saturating_sub(old.created));
-            let record = TokenRecord {
-                id,
-                digest: Some(text.digest()),
-                expires: lifetime.map(|seconds| now_unix.saturating_add(seconds)),
-                created: now_unix,
-                ..old.clone()
-            };
+            let (record, text) = records[at].rotated(now_unix)?;
             records[at] = record.clone();
             Ok(CreatedToken { record, text: Some(text) })
         })
@@ -233,7 +223,39 @@ impl Standalone {
         let tokens = self.read(&TOKENS)?;
         let keys = self.read(&KEYS)?;
         let skipped = [tokens.skipped, keys.skipped].concat();
-        Ok(Snapshot::new(tokens.good, keys.good, skipped, stamp))
+        let (tokens, keys) = (tokens.good.into_iter().map(Arc::new), keys.good.into_iter().map(Arc::new));
+        Ok(Snapshot::new(tokens, keys, skipped, stamp))
+    }
+
+    // --- the saved copy of a registry elsewhere ---
+
+    /// The cluster whose copy lies here, or `None` where there is none that is ours.
+    pub fn saved_cluster(&self) -> Option<String> {
+        let bytes = std::fs::read(self.dir.join(CLUSTER)).ok()?;
+        let raw: Box<RawValue> = serde_json::from_slice(&bytes).ok()?;
+        self.sealer.open::<ClusterRecord>(Kind::Config, &raw).ok().map(|record| record.cluster)
+    }
+
+    /// Replaces the copy: tokens as hashes alone, keys as public keys alone, all sealed. The cluster is written last, so that a
+    /// copy which broke off midway is none.
+    pub fn save(
+        &self,
+        cluster: &str,
+        tokens: impl IntoIterator<Item = Arc<TokenRecord>>,
+        keys: impl IntoIterator<Item = Arc<KeyRecord>>,
+        catalogue: &Catalogue,
+    ) -> Result<(), Error> {
+        let _lock = StateLock::take(&self.dir)?;
+        let own = |list: &List| self.dir.join(list.file);
+        let tokens = tokens.into_iter().map(Arc::unwrap_or_clone).collect();
+        Records::<TokenRecord>::of(tokens).write(&own(&TOKENS), TOKENS.kind, &self.sealer)?;
+        let keys = keys.into_iter().map(Arc::unwrap_or_clone).collect();
+        Records::<KeyRecord>::of(keys).write(&own(&KEYS), KEYS.kind, &self.sealer)?;
+        let entries = catalogue.iter().cloned().collect();
+        Records::<CatalogueEntry>::of(entries).write(&own(&CATALOGUE), CATALOGUE.kind, &self.sealer)?;
+        let record = ClusterRecord { cluster: cluster.to_owned(), created: 0 };
+        let sealed = self.sealer.seal(Kind::Config, &record);
+        store::write(&self.dir.join(CLUSTER), sealed.get().as_bytes())
     }
 
     /// Whether anybody changed tokens, keys or catalogue since the stamp was taken. Three `stat` calls.
@@ -298,6 +320,7 @@ struct List {
 const TOKENS: List = List { file: "tokens.json", kind: Kind::Token };
 const KEYS: List = List { file: "keys.json", kind: Kind::Key };
 const CATALOGUE: List = List { file: "catalogue.json", kind: Kind::Endpoint };
+const CLUSTER: &str = "cluster.json";
 const CLUSTER_KEY: &str = "cluster.key";
 const ADMIN_TOKEN: &str = "admin.token";
 

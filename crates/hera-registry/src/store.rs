@@ -164,6 +164,11 @@ struct Content {
 }
 
 impl<T: Serialize + DeserializeOwned> Records<T> {
+    /// Records that replace all that was there.
+    pub(crate) fn of(good: Vec<T>) -> Records<T> {
+        Records { good, bad: Vec::new(), skipped: Vec::new() }
+    }
+
     /// Reads a file; one that is not there has no records. Error `corrupt` where it is not the JSON that [`write`]
     /// writes: then nothing in it can be trusted to be all there is.
     pub(crate) fn read(path: &Path, kind: Kind, sealer: &Sealer) -> Result<Records<T>, Error> {

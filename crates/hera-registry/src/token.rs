@@ -121,6 +121,24 @@ impl TokenRecord {
         self.expires.is_some_and(|expires| expires <= now_unix)
     }
 
+    /// The same rights under a new id and text; one with an expiry gets its whole time again. Error `bad_name` for the anonymous record.
+    pub(crate) fn rotated(&self, now_unix: u64) -> Result<(TokenRecord, TokenText), Error> {
+        if self.digest.is_none() {
+            return Err(Error::NothingToRotate);
+        }
+        let id = name::new_id();
+        let text = TokenText::generate(&id);
+        let lifetime = self.expires.map(|expires| expires.saturating_sub(self.created));
+        let record = TokenRecord {
+            id,
+            digest: Some(text.digest()),
+            expires: lifetime.map(|seconds| now_unix.saturating_add(seconds)),
+            created: now_unix,
+            ..self.clone()
+        };
+        Ok((record, text))
+    }
+
     /// What people may see of it.
     pub fn listing(&self) -> TokenListing {
         TokenListing {

@@ -1,34 +1,34 @@
 //! The verbs on tokens, worker keys and the catalogue. `hera --data-dir` runs the same functions without a broker.
 
 use hera_registry::standalone::{CreatedKey, CreatedToken};
-use hera_registry::{Catalogue, Error, KeyChange, NewKey, NewToken, Standalone};
+use hera_registry::{Catalogue, Error, KeyChange, NewKey, NewToken, Registry};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{AdminReply, AdminRequest};
 
 /// Answers a request under `/v1/` that concerns the registry alone; who asks was checked before.
-pub fn registry_verb(request: &AdminRequest, registry: &Standalone, now_unix: u64) -> AdminReply {
+pub async fn registry_verb(request: &AdminRequest, registry: &Registry, now_unix: u64) -> AdminReply {
     let path: Vec<&str> = request.path.split('/').skip(2).collect();
     let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
     let reply = match (method, path.as_slice()) {
-        ("GET", ["tokens"]) => list_tokens(registry),
-        ("POST", ["tokens"]) => create_token(request, registry, now_unix),
+        ("GET", ["tokens"]) => list_tokens(registry).await,
+        ("POST", ["tokens"]) => create_token(request, registry, now_unix).await,
         ("DELETE", ["tokens", name]) => {
-            registry.revoke_token(name).map(|was| AdminReply::json(200, &was.listing()))
+            registry.revoke_token(name).await.map(|was| AdminReply::json(200, &was.listing()))
         }
-        ("POST", ["tokens", name, "rotate"]) => registry.rotate_token(name, now_unix).map(made_token),
+        ("POST", ["tokens", name, "rotate"]) => registry.rotate_token(name, now_unix).await.map(made_token),
 
-        ("GET", ["keys"]) => list_keys(registry),
-        ("POST", ["keys"]) => create_key(request, registry, now_unix),
-        ("PATCH", ["keys", name]) => update_key(request, registry, name),
+        ("GET", ["keys"]) => list_keys(registry).await,
+        ("POST", ["keys"]) => create_key(request, registry, now_unix).await,
+        ("PATCH", ["keys", name]) => update_key(request, registry, name).await,
         ("DELETE", ["keys", name]) => {
-            registry.revoke_key(name).map(|was| AdminReply::json(200, &was.listing()))
+            registry.revoke_key(name).await.map(|was| AdminReply::json(200, &was.listing()))
         }
-        ("POST", ["keys", name, "rotate"]) => registry.rotate_key(name, now_unix).map(made_key),
+        ("POST", ["keys", name, "rotate"]) => registry.rotate_key(name, now_unix).await.map(made_key),
 
-        ("GET", ["endpoints"]) => registry.load_catalogue().map(|(catalogue, _)| endpoints(&catalogue)),
-        ("DELETE", ["endpoints"]) => forget(request, registry),
+        ("GET", ["endpoints"]) => registry.load_catalogue().await.map(|(catalogue, _)| endpoints(&catalogue)),
+        ("DELETE", ["endpoints"]) => forget(request, registry).await,
 
         (_, ["tokens" | "keys"]) => return AdminReply::not_allowed("GET, HEAD, POST"),
         (_, ["tokens", _]) => return AdminReply::not_allowed("DELETE"),
@@ -40,14 +40,18 @@ pub fn registry_verb(request: &AdminRequest, registry: &Standalone, now_unix: u6
     reply.unwrap_or_else(|error| refused(&error))
 }
 
-fn list_tokens(registry: &Standalone) -> Result<AdminReply, Error> {
-    let listings: Vec<_> = registry.list_tokens()?.iter().map(|record| record.listing()).collect();
+async fn list_tokens(registry: &Registry) -> Result<AdminReply, Error> {
+    let listings: Vec<_> = registry.list_tokens().await?.iter().map(|record| record.listing()).collect();
     Ok(AdminReply::json(200, &listings))
 }
 
-fn create_token(request: &AdminRequest, registry: &Standalone, now_unix: u64) -> Result<AdminReply, Error> {
+async fn create_token(
+    request: &AdminRequest,
+    registry: &Registry,
+    now_unix: u64,
+) -> Result<AdminReply, Error> {
     match body::<NewToken>(request) {
-        Ok(new) => registry.create_token(new, now_unix).map(made_token),
+        Ok(new) => registry.create_token(new, now_unix).await.map(made_token),
         Err(refusal) => Ok(refusal),
     }
 }
@@ -59,21 +63,23 @@ fn made_token(made: CreatedToken) -> AdminReply {
     AdminReply::created(format!("/v1/tokens/{}", made.record.id), &record)
 }
 
-fn list_keys(registry: &Standalone) -> Result<AdminReply, Error> {
-    let listings: Vec<_> = registry.list_keys()?.iter().map(|record| record.listing()).collect();
+async fn list_keys(registry: &Registry) -> Result<AdminReply, Error> {
+    let listings: Vec<_> = registry.list_keys().await?.iter().map(|record| record.listing()).collect();
     Ok(AdminReply::json(200, &listings))
 }
 
-fn create_key(request: &AdminRequest, registry: &Standalone, now_unix: u64) -> Result<AdminReply, Error> {
+async fn create_key(request: &AdminRequest, registry: &Registry, now_unix: u64) -> Result<AdminReply, Error> {
     match body::<NewKey>(request) {
-        Ok(new) => registry.create_key(new, now_unix).map(made_key),
+        Ok(new) => registry.create_key(new, now_unix).await.map(made_key),
         Err(refusal) => Ok(refusal),
     }
 }
 
-fn update_key(request: &AdminRequest, registry: &Standalone, name: &str) -> Result<AdminReply, Error> {
+async fn update_key(request: &AdminRequest, registry: &Registry, name: &str) -> Result<AdminReply, Error> {
     match body::<KeyChange>(request) {
-        Ok(change) => registry.update_key(name, change).map(|now| AdminReply::json(200, &now.listing())),
+        Ok(change) => {
+            registry.update_key(name, change).await.map(|now| AdminReply::json(200, &now.listing()))
+        }
         Err(refusal) => Ok(refusal),
     }
 }
@@ -87,14 +93,14 @@ fn endpoints(catalogue: &Catalogue) -> AdminReply {
     AdminReply::json(200, &catalogue.iter().collect::<Vec<_>>())
 }
 
-fn forget(request: &AdminRequest, registry: &Standalone) -> Result<AdminReply, Error> {
+async fn forget(request: &AdminRequest, registry: &Registry) -> Result<AdminReply, Error> {
     let pairs = request.query.as_deref().unwrap_or_default().split('&');
     let endpoint = pairs.filter_map(|pair| pair.strip_prefix("endpoint=")).next().and_then(percent_decoded);
     let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else {
         let detail = "which endpoint? as /v1/endpoints?endpoint=GET%20/0/x";
         return Ok(AdminReply::error(400, "bad_request", detail));
     };
-    registry.forget_endpoint(&endpoint)?;
+    registry.forget_endpoint(&endpoint).await?;
     Ok(AdminReply::json(200, &json!({"endpoint": endpoint})))
 }
 
@@ -107,7 +113,8 @@ fn body<T: DeserializeOwned>(request: &AdminRequest) -> Result<T, AdminReply> {
 fn refused(error: &Error) -> AdminReply {
     let status = match error.code() {
         "not_found" => 404,
-        "name_taken" | "prefix_owned" => 409,
+        "name_taken" | "prefix_owned" | "contended" => 409,
+        "registry_unavailable" => 503,
         code if code.starts_with("bad_") => 400,
         _ => 500,
     };

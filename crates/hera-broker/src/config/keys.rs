@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hera_registry::secret::random;
+use hera_registry::zookeeper::ZkUrl;
 
 use super::cidr::Cidr;
 use super::error::{ConfigError, Origin};
@@ -60,7 +61,13 @@ impl Default for Draft {
             workers: WorkersConfig { listen: local(4372), connections_max: 4_000, plain_off_loopback: false },
             admin: AdminConfig { listen: local(4380), hosts: Vec::new() },
             tls: None,
-            registry: RegistryConfig { url: RegistryUrl::Standalone },
+            registry: RegistryConfig {
+                url: RegistryUrl::Standalone,
+                session_timeout: S * 10,
+                ca_file: None,
+                max_stale: None,
+                open_acls: false,
+            },
             cluster: ClusterConfig { key_file: None },
             calls: CallsConfig { in_flight_max: 20_000, in_flight_per_token_max: 5_000 },
             drain: DrainConfig { timeout: Duration::from_secs(30) },
@@ -188,7 +195,34 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "registry.url",
         set: |draft, value| assign(&mut draft.config.registry.url, registry_url(value)),
-        show: |_| quoted("standalone"),
+        show: |config| quoted(&config.registry.url.to_string()),
+    },
+    Key {
+        name: "registry.session_timeout",
+        set: |draft, value| {
+            assign(&mut draft.config.registry.session_timeout, value::duration(value, S..=S * 60))
+        },
+        show: |config| quoted(&Time(config.registry.session_timeout).to_string()),
+    },
+    Key {
+        name: "registry.ca_file",
+        set: |draft, value| assign(&mut draft.config.registry.ca_file, value::path(value).map(Some)),
+        show: |config| config.registry.ca_file.as_deref().and_then(quoted_path),
+    },
+    Key {
+        name: "registry.max_stale",
+        set: |draft, value| {
+            assign(
+                &mut draft.config.registry.max_stale,
+                value::duration(value, S..=S * 86_400 * 30).map(Some),
+            )
+        },
+        show: |config| config.registry.max_stale.and_then(|stale| quoted(&Time(stale).to_string())),
+    },
+    Key {
+        name: "registry.open_acls",
+        set: |draft, value| assign(&mut draft.config.registry.open_acls, value::truth(value)),
+        show: |config| Some(config.registry.open_acls.to_string()),
     },
     Key {
         name: "cluster.key_file",
@@ -259,24 +293,14 @@ fn is_host(text: &str) -> bool {
     !text.is_empty() && text.len() <= 253 && (name(text) || text.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-/// A registry in ZooKeeper is a registry, and this version has none: that is told apart from a slip of the pen.
 fn registry_url(value: &Value) -> Read<RegistryUrl> {
     match value::text(value) {
         Ok("standalone") => Ok(RegistryUrl::Standalone),
-        Ok(url) if is_zookeeper_url(url) => {
-            Err("\"standalone\": ZooKeeper is not in this version".to_owned())
+        Ok(url) if ZkUrl::has_scheme(url) => {
+            ZkUrl::parse(url).map(RegistryUrl::ZooKeeper).map_err(|error| format!("a registry: {error}"))
         }
-        _ => Err("\"standalone\", or zk://host:port,host:port/chroot (not in this version)".to_owned()),
+        _ => Err("\"standalone\" or zk://host:port,host:port/chroot".to_owned()),
     }
-}
-
-fn is_zookeeper_url(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("zk://") else { return false };
-    let hosts = rest.split_once('/').map_or(rest, |(hosts, _)| hosts);
-    hosts.split(',').all(|host| {
-        let (name, port) = host.rsplit_once(':').unwrap_or((host, "2181"));
-        is_host(name.trim_start_matches('[').trim_end_matches(']')) && port.parse::<u16>().is_ok()
-    })
 }
 
 fn access_log(value: &Value) -> Read<AccessLog> {

@@ -166,6 +166,11 @@ async fn handshake(
         core.shared.registry.refresh(&core.shared);
         known()
     });
+    if key.is_none() && !core.shared.registry.is_in_sync() {
+        // Refused for a while and not for good: the worker comes again.
+        let reason = "the registry is out of reach, and this worker key was never seen here".to_owned();
+        return Err(End::Refused(Some(PROVE_ID), Refused { code: Code::Overloaded, reason }));
+    }
     handshake
         .prove(&proof.head, &proof.attachment.to_bytes(), key.as_ref().map(|key| &key.public))
         .map_err(|refused| End::Refused(Some(PROVE_ID), refused))?;

@@ -282,6 +282,11 @@ impl Roster {
         }
     }
 
+    /// All endpoints known.
+    pub fn catalogue(&self) -> Catalogue {
+        self.lock().catalogue.clone()
+    }
+
     /// Drops endpoints that nobody served for 7 days; the served ones count as seen now. Gives what has to be written, by service.
     pub fn expire(
         &self,

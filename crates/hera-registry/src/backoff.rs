@@ -1,19 +1,21 @@
-//! How long to wait before an address is dialled again.
+//! How long to wait before an address is dialled again.
 
 use std::time::Duration;
+
+use crate::secret::random;
 
 const FIRST: Duration = Duration::from_millis(100);
 const MAX: Duration = Duration::from_secs(10);
 
 /// Exponential back-off with full jitter: a thousand workers that lost one broker must not come back in step.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// The next wait: `share` (0 to 1, random) of 100 ms doubled with each attempt, of 10 s at most.
-    pub(crate) fn next(&mut self, share: f64) -> Duration {
+    pub fn next(&mut self, share: f64) -> Duration {
         let ceiling = FIRST.saturating_mul(1 << self.attempts.min(16)).min(MAX);
         self.attempts = self.attempts.saturating_add(1);
         ceiling.mul_f64(share.clamp(0.0, 1.0))
@@ -22,11 +24,17 @@ impl Backoff {
     /// Begins again after a session that lived for `lived`.
     ///
     /// A broker that accepts and closes at once is no healthy broker, so only a life longer than the longest wait counts.
-    pub(crate) fn reset_after(&mut self, lived: Duration) {
+    pub fn reset_after(&mut self, lived: Duration) {
         if lived > MAX {
             self.attempts = 0;
         }
     }
+}
+
+/// A random number from 0 up to and without 1: the `share` of [`Backoff::next`].
+pub fn share() -> f64 {
+    // 53 bits are what an f64 holds exactly.
+    (u64::from_be_bytes(random()) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]
