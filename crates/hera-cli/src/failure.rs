@@ -38,7 +38,9 @@ impl From<ConfigError> for Failure {
 impl From<hera_registry::Error> for Failure {
     fn from(error: hera_registry::Error) -> Failure {
         match error.code() {
-            "wrong_cluster_key" | "not_initialised" | "open_acl" => Failure::configuration(error.to_string()),
+            "no_cluster_key" | "wrong_cluster_key" | "not_initialised" | "open_acl" => {
+                Failure::configuration(error.to_string())
+            }
             code => Failure::refused(code, &error.to_string()),
         }
     }

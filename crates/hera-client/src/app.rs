@@ -105,7 +105,7 @@ impl App {
             in_flight: AtomicUsize::new(0),
             monitor: Monitor::new(),
         };
-        let client = Client::begin(&settings, Arc::new(worker))?;
+        let client = Client::begin(settings, Arc::new(worker))?;
         client.first().await?;
         Ok(client)
     }

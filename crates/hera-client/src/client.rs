@@ -1,7 +1,8 @@
 //! A worker at work: its links to all brokers, its drain, its end.
 
 use crate::error::Error;
-use crate::link::{Link, News};
+use crate::link::News;
+use crate::links::{Links, Parts};
 use crate::lock::lock;
 use crate::options::Settings;
 use crate::tls::Tls;
@@ -9,7 +10,6 @@ use crate::worker::{Phase, Worker};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 
 /// D4: what still runs then is given up.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -24,26 +24,16 @@ pub struct Client {
 
 impl Client {
     /// Begins to dial all brokers.
-    pub(crate) fn begin(settings: &Settings, worker: Arc<Worker>) -> Result<Client, Error> {
-        let tls = Tls::for_brokers(&settings.brokers, settings.ca_file.as_deref())?.map(Arc::new);
+    pub(crate) fn begin(settings: Settings, worker: Arc<Worker>) -> Result<Client, Error> {
+        let tls = Tls::for_brokers(settings.brokers.need_tls(), settings.ca_file.as_deref())?.map(Arc::new);
         let (phase, watched) = watch::channel(Phase::Serving);
         let (over, closed) = watch::channel(false);
         let (news, heard) = mpsc::unbounded_channel();
 
-        let mut links = JoinSet::new();
-        for address in &settings.brokers.addresses {
-            let link = Link {
-                address: address.clone(),
-                tls: tls.clone(),
-                worker: Arc::clone(&worker),
-                phase: watched.clone(),
-                news: news.clone(),
-            };
-            links.spawn(link.run());
-        }
+        let links = Links::new(Parts { tls, worker: Arc::clone(&worker), phase: watched, news });
         tokio::spawn(async move {
             tokio::select! {
-                () = async { while links.join_next().await.is_some() {} } => {}
+                () = links.run(settings.brokers) => {}
                 () = worker.monitor.tick() => {}
             }
             over.send_replace(true);

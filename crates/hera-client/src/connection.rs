@@ -48,7 +48,7 @@ impl Connection {
 
         let mut decoder = Decoder::for_handshake();
         let shake = async {
-            let (mut socket, certificate): (Box<dyn Socket>, _) = match tls {
+            let (mut socket, certificate): (Box<dyn Socket>, _) = match tls.filter(|_| address.tls) {
                 None => (Box::new(tcp), None),
                 Some(tls) => {
                     let (socket, certificate) =

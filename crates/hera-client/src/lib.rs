@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 //!
-//! Reading order: [`App`] is what a program describes; `client` keeps a `link` to each broker; a link dials a `connection`, whose `reader`
+//! Reading order: [`App`] is what a program describes; `client` keeps, by `links`, a `link` to each broker; a link dials a `connection`, whose `reader`
 //! puts calls into a `session`; a call goes through `router` and `compose` to its handler; its [`Response`] leaves by the `outlet`.
 
 mod app;
@@ -12,6 +12,7 @@ mod error;
 mod handshake;
 mod incoming;
 mod link;
+mod links;
 mod lock;
 mod options;
 mod outgoing;

@@ -30,6 +30,8 @@ pub(crate) struct Link {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) worker: Arc<Worker>,
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Whether the broker is still in the list; if not, a connection that lives is kept and no new one is dialled.
+    pub(crate) wanted: watch::Receiver<bool>,
     pub(crate) news: mpsc::UnboundedSender<News>,
 }
 
@@ -43,14 +45,15 @@ enum Known {
 }
 
 impl Link {
-    /// Keeps a session with this broker until the worker leaves.
+    /// Keeps a session with this broker until the worker leaves, or the broker is gone from the list and from the line.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
         let mut known = Known::Nothing;
-        while *self.phase.borrow_and_update() == Phase::Serving {
+        while *self.phase.borrow_and_update() == Phase::Serving && *self.wanted.borrow_and_update() {
             let dialled = tokio::select! {
                 dialled = Connection::dial(&self.address, self.tls.as_deref(), &self.worker) => dialled,
                 () = leaving(&mut self.phase) => return,
+                () = unwanted(&mut self.wanted) => return,
             };
             let ending = match dialled {
                 Ok(connection) => {
@@ -66,6 +69,7 @@ impl Link {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = leaving(&mut self.phase) => return,
+                () = unwanted(&mut self.wanted) => return,
             }
         }
     }
@@ -128,4 +132,9 @@ impl Link {
 /// Resolves when the worker no longer serves.
 async fn leaving(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+}
+
+/// Resolves when the broker is no longer in the list.
+async fn unwanted(wanted: &mut watch::Receiver<bool>) {
+    let _ = wanted.wait_for(|wanted| !wanted).await;
 }

@@ -3,7 +3,9 @@
 use crate::error::Error;
 use hera_protocol::key::WorkerKey;
 use hera_protocol::limits::{IN_FLIGHT_MAX, Limits};
-use std::path::PathBuf;
+use hera_registry::zookeeper::discovery::SavedList;
+use hera_registry::zookeeper::{Access, ZkUrl};
+use std::path::{Path, PathBuf};
 
 const PORT: u16 = 4372;
 
@@ -26,7 +28,8 @@ impl Options {
         Options::default()
     }
 
-    /// The brokers: `hera://host:4372[,host:4372]`, `heras://…` with TLS. Default: the environment variable `HERA`.
+    /// The brokers: `host:2181,host:2181/chroot` or `zk://…` finds them all in ZooKeeper and follows their list (`zks://…` over TLS);
+    /// `hera://host:4372[,host:4372]` names them, `heras://…` with TLS. Default: the environment variable `HERA`.
     pub fn brokers(mut self, brokers: impl Into<String>) -> Options {
         self.brokers = Some(brokers.into());
         self
@@ -38,7 +41,7 @@ impl Options {
         self
     }
 
-    /// PEM file of the certificates that brokers on TLS are trusted by. Default: `HERA_CA_FILE`; needed for `heras://`.
+    /// PEM file of the certificates that brokers, and ZooKeeper, on TLS are trusted by. Default: `HERA_CA_FILE`; needed for `heras://` and `zks://`.
     pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Options {
         self.ca_file = Some(file.into());
         self
@@ -73,7 +76,9 @@ impl Options {
         let brokers = self.brokers.clone().or_else(|| variable("HERA"));
         let brokers =
             brokers.ok_or_else(|| bad("brokers (HERA)", "not set; hera://host:4372 names a broker"))?;
-        let brokers = Brokers::parse(&brokers).map_err(|problem| bad("brokers (HERA)", problem))?;
+        let ca_file = self.ca_file.clone().or_else(|| variable("HERA_CA_FILE").map(PathBuf::from));
+        let brokers = Brokers::parse(&brokers, ca_file.as_deref(), variable)
+            .map_err(|problem| bad("brokers (HERA)", problem))?;
 
         let secret = match self.secret.clone().or_else(|| variable("SECRET")) {
             Some(secret) => secret,
@@ -97,7 +102,6 @@ impl Options {
         if !(1..=65_535).contains(&in_flight_max) {
             return Err(bad("in_flight_max", format!("{in_flight_max} is not within 1 to 65535")));
         }
-        let ca_file = self.ca_file.clone().or_else(|| variable("HERA_CA_FILE").map(PathBuf::from));
         Ok(Settings { brokers, key, version, ca_file, limits: Limits { in_flight_max, ..Limits::default() } })
     }
 }
@@ -136,21 +140,28 @@ pub(crate) struct Settings {
 }
 
 /// A connection string, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Brokers {
-    /// `heras://`.
-    pub(crate) tls: bool,
-    /// At least one, none twice.
-    pub(crate) addresses: Vec<Address>,
+#[derive(Debug)]
+pub(crate) enum Brokers {
+    /// `hera://`, `heras://`: at least one, none twice.
+    Fixed(Vec<Address>),
+    /// Whoever is registered.
+    ZooKeeper {
+        /// How the list is read.
+        access: Box<Access>,
+        /// Where the last one is kept.
+        saved: SavedList,
+    },
 }
 
 /// Where one broker listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Address {
     /// Name or IP address, without brackets.
     pub(crate) host: String,
     /// Port for workers.
     pub(crate) port: u16,
+    /// Whether it is spoken to over TLS.
+    pub(crate) tls: bool,
 }
 
 impl std::fmt::Display for Address {
@@ -161,29 +172,46 @@ impl std::fmt::Display for Address {
 }
 
 impl Brokers {
-    /// Reads `hera://h:p,h:p` or `heras://…`; what is wrong is said for people.
-    pub(crate) fn parse(text: &str) -> Result<Brokers, String> {
+    /// Reads a connection string; what is wrong is said for people. `variable` reads the environment.
+    pub(crate) fn parse(
+        text: &str,
+        ca_file: Option<&Path>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Brokers, String> {
         let text = text.trim();
         let (tls, rest) = match (text.strip_prefix("hera://"), text.strip_prefix("heras://")) {
             (Some(rest), _) => (false, rest),
             (_, Some(rest)) => (true, rest),
-            _ if text.contains("://") && !text.starts_with("zk://") => {
-                return Err("begins with neither hera:// nor heras://".to_owned());
+            _ if text.contains("://") && !ZkUrl::has_scheme(text) => {
+                return Err("begins with none of hera://, heras://, zk:// and zks://".to_owned());
             }
-            _ => return Err("zookeeper discovery is not in this version; use hera://host:4372".to_owned()),
+            _ => {
+                let url = ZkUrl::parse_plain(text).map_err(|error| error.to_string())?;
+                if url.tls() && ca_file.is_none() {
+                    return Err("zks:// needs ca_file (HERA_CA_FILE), the certificates to trust".to_owned());
+                }
+                let access = Access { ca_file: ca_file.map(Path::to_owned), ..Access::new(url, None) };
+                let saved = SavedList::new(text, variable);
+                return Ok(Brokers::ZooKeeper { access: Box::new(access), saved });
+            }
         };
         let mut addresses = Vec::new();
         for part in rest.strip_suffix('/').unwrap_or(rest).split(',') {
-            let address = address(part.trim()).ok_or_else(|| format!("{part:?} is not host:port"))?;
+            let address = address(part.trim(), tls).ok_or_else(|| format!("{part:?} is not host:port"))?;
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
         }
-        Ok(Brokers { tls, addresses })
+        Ok(Brokers::Fixed(addresses))
+    }
+
+    /// Whether there is no way but TLS.
+    pub(crate) fn need_tls(&self) -> bool {
+        matches!(self, Brokers::Fixed(addresses) if addresses.iter().any(|address| address.tls))
     }
 }
 
-fn address(text: &str) -> Option<Address> {
+fn address(text: &str, tls: bool) -> Option<Address> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;
@@ -196,7 +224,7 @@ fn address(text: &str) -> Option<Address> {
         Some(port) => port.parse().ok().filter(|port| *port > 0)?,
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-:%".contains(c);
-    (!host.is_empty() && host.chars().all(plain)).then(|| Address { host: host.to_owned(), port })
+    (!host.is_empty() && host.chars().all(plain)).then(|| Address { host: host.to_owned(), port, tls })
 }
 
 #[cfg(test)]
@@ -205,6 +233,13 @@ mod tests {
 
     fn key() -> String {
         WorkerKey { id: "0123456789abcdef".into(), seed: [1; 32], cluster: [2; 32] }.to_text()
+    }
+
+    fn fixed(brokers: Brokers) -> Vec<Address> {
+        match brokers {
+            Brokers::Fixed(addresses) => addresses,
+            Brokers::ZooKeeper { .. } => panic!("not a fixed list"),
+        }
     }
 
     #[test]
@@ -219,13 +254,10 @@ mod tests {
         ];
 
         for (text, tls, expected) in cases {
-            let brokers = Brokers::parse(text).unwrap();
-            let found: Vec<String> = brokers.addresses.iter().map(ToString::to_string).collect();
-            assert_eq!(
-                (brokers.tls, found),
-                (tls, expected.iter().map(ToString::to_string).collect()),
-                "{text}"
-            );
+            let addresses = fixed(Brokers::parse(text, None, |_| None).unwrap());
+            let found: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            assert!(addresses.iter().all(|address| address.tls == tls), "{text}");
+            assert_eq!(found, expected, "{text}");
         }
     }
 
@@ -240,10 +272,24 @@ mod tests {
             "hera://a/b",
             "hera://u@a:1",
         ] {
-            assert!(Brokers::parse(text).is_err(), "{text}");
+            assert!(Brokers::parse(text, None, |_| None).is_err(), "{text}");
         }
-        for text in ["zk://a:2181/hera", "a:2181,b:2181/hera", ""] {
-            assert!(Brokers::parse(text).unwrap_err().contains("zookeeper"), "{text}");
+        for text in ["", "http://a", "zks://a", "zk://a/../b"] {
+            assert!(Brokers::parse(text, None, |_| None).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn strings_without_our_scheme_mean_zookeeper() {
+        for (text, url) in [
+            ("a:2181,b:2181/hera", "zk://a:2181,b:2181/hera"),
+            ("zk://a/hera", "zk://a:2181/hera"),
+            ("zookeeper", "zk://zookeeper:2181"),
+            ("zks://a:2281", "zks://a:2281"),
+        ] {
+            let brokers = Brokers::parse(text, Some(Path::new("ca.pem")), |_| None).unwrap();
+            let Brokers::ZooKeeper { access, .. } = brokers else { panic!("{text} is no list of brokers") };
+            assert_eq!(access.url.to_string(), url);
         }
     }
 
@@ -256,11 +302,11 @@ mod tests {
         };
 
         let settings = Options::new().resolve(environment).unwrap();
-        assert_eq!(settings.brokers.addresses[0].host, "b");
+        assert_eq!(fixed(settings.brokers)[0].host, "b");
         assert_eq!(settings.version, "0");
 
         let settings = Options::new().brokers("hera://c:1").version("1.2").resolve(environment).unwrap();
-        assert_eq!(settings.brokers.addresses[0].host, "c");
+        assert_eq!(fixed(settings.brokers)[0].host, "c");
     }
 
     #[test]

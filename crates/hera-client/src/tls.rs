@@ -2,7 +2,6 @@
 
 use crate::connection::Socket;
 use crate::error::Error;
-use crate::options::Brokers;
 use std::path::Path;
 use tokio::net::TcpStream;
 
@@ -18,13 +17,9 @@ pub(crate) struct Tls {
 #[cfg(not(feature = "tls"))]
 impl Tls {
     /// `None` for plain TCP.
-    pub(crate) fn for_brokers(brokers: &Brokers, _ca_file: Option<&Path>) -> Result<Option<Tls>, Error> {
+    pub(crate) fn for_brokers(needed: bool, _ca_file: Option<&Path>) -> Result<Option<Tls>, Error> {
         let problem = || "heras:// needs the feature `tls` of hera-client".to_owned();
-        if brokers.tls {
-            Err(Error::Options { option: "brokers (HERA)", problem: problem() })
-        } else {
-            Ok(None)
-        }
+        if needed { Err(Error::Options { option: "brokers (HERA)", problem: problem() }) } else { Ok(None) }
     }
 
     /// Never reached: there is no `Tls` without the feature.
@@ -35,14 +30,13 @@ impl Tls {
 
 #[cfg(feature = "tls")]
 impl Tls {
-    /// `None` for plain TCP; errs when the trusted certificates cannot be read.
-    pub(crate) fn for_brokers(brokers: &Brokers, ca_file: Option<&Path>) -> Result<Option<Tls>, Error> {
-        if !brokers.tls {
-            return Ok(None);
-        }
+    /// `None` where nobody is named to be trusted, which is an error when TLS is `needed`; errs when the certificates cannot be read.
+    pub(crate) fn for_brokers(needed: bool, ca_file: Option<&Path>) -> Result<Option<Tls>, Error> {
         let bad = |problem: String| Error::Options { option: "ca_file (HERA_CA_FILE)", problem };
-        let file =
-            ca_file.ok_or_else(|| bad("not set; heras:// needs the certificates to trust".to_owned()))?;
+        let Some(file) = ca_file else {
+            let missing = || bad("not set; heras:// needs the certificates to trust".to_owned());
+            return if needed { Err(missing()) } else { Ok(None) };
+        };
         let config = config(file).map_err(|problem| bad(format!("{}: {problem}", file.display())))?;
         Ok(Some(Tls { connector: tokio_rustls::TlsConnector::from(std::sync::Arc::new(config)) }))
     }

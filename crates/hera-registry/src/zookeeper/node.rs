@@ -158,6 +158,11 @@ impl Dial {
         self.protocols.iter().any(|protocol| protocol == TLS)
     }
 
+    /// Whether it may be dialled without TLS.
+    pub fn tcp(&self) -> bool {
+        self.protocols.iter().any(|protocol| protocol == TCP)
+    }
+
     /// Whether a worker could dial it at all.
     pub fn is_usable(&self) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-:".contains(c);
