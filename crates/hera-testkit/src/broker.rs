@@ -7,6 +7,7 @@ use crate::raw_worker::RawWorker;
 use crate::wait::{PATIENCE, wait_at_most};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -61,6 +62,22 @@ impl BrokerBuilder {
     /// Sets a variable of its environment, which has nothing of Hera otherwise.
     pub fn with_env(mut self, name: &str, value: &str) -> BrokerBuilder {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives it the records that `other` has on disk now, and its cluster key: the same tokens, worker keys and endpoints.
+    pub fn with_records_of(mut self, other: &TestBroker) -> BrokerBuilder {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::DirBuilder::new().mode(0o700).create(&data).unwrap();
+        for name in ["cluster.key", "tokens.json", "keys.json", "catalogue.json"] {
+            let from = other.data_dir().join(name);
+            if from.exists() {
+                // `copy` takes the mode along, which is part of what a broker asks of its key.
+                std::fs::copy(from, data.join(name)).unwrap();
+            }
+        }
+        self.dir = Some(Arc::new(dir));
         self
     }
 

@@ -24,7 +24,7 @@ pub use binary::{command, hera};
 pub use broker::{BrokerBuilder, TestBroker, Verdict};
 pub use canary::Canary;
 pub use curl::{Curl, curl};
-pub use haproxy::{Forwarded, Haproxy};
+pub use haproxy::{Forwarded, Haproxy, ServerState};
 pub use log::Log;
 pub use raw_worker::{Call, RawWorker, frame_bytes, hello, refusal};
 pub use serving::{Reply, Serving};

@@ -1,0 +1,133 @@
+//! A worker that notes what it runs: `hera-ledger-worker PREFIX NAME`, with `HERA`, `SECRET` and `RUNS_DIR` in its environment.
+//! `tests/workers/ledger.mjs` serves the same in Node.
+//!
+//! ```text
+//! any  PREFIX/now/{nonce}                   {"nonce", "worker"}
+//! any  PREFIX/slow/{nonce}?ms=              the same, later
+//! any  PREFIX/again/{nonce}?ms=             the same, declared idempotent where that may be declared
+//! any  PREFIX/stream/{nonce}?pieces=&ms=    the same, in pieces
+//! any  PREFIX/hang/{nonce}                  no answer
+//! GET  PREFIX/at/NAME/cancelled             how many calls were cancelled
+//! ```
+//!
+//! Each run is noted before its handler begins. The answer carries the nonce only if the body that came was that of this call.
+
+use hera_client::{App, BoxError, Error, Json, Next, Options, Request, Response};
+use hera_ledger::{Method, Nonce, RunLog};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Above what the tests have in flight on one connection, so that a hanging worker never sheds what it should hang on.
+const IN_FLIGHT_MAX: u32 = 4_096;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let mut arguments = std::env::args().skip(1);
+    let (Some(prefix), Some(name)) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: hera-ledger-worker PREFIX NAME");
+        std::process::exit(2);
+    };
+    let dir = PathBuf::from(std::env::var_os("RUNS_DIR").unwrap_or_else(|| ".".into()));
+    let log = RunLog::open(&dir, &format!("{name}-{}", std::process::id()));
+    let log = Arc::new(log.unwrap_or_else(|error| panic!("{}: {error}", dir.display())));
+
+    let mut app = App::with(Options::new().version("ledger").in_flight_max(IN_FLIGHT_MAX));
+    app.layer(move |req: Request, next: Next| {
+        let log = log.clone();
+        async move {
+            if let Some(nonce) = req.param("nonce") {
+                log.note(nonce, req.method())?;
+            }
+            next.run(req).await
+        }
+    });
+    let cancelled = Arc::new(AtomicU64::new(0));
+    for method in Method::ALL {
+        serve(&mut app, &prefix, &name, method, &cancelled);
+    }
+    app.get(&format!("{prefix}/at/{name}/cancelled"), move |_: Request| {
+        let count = cancelled.load(Ordering::Relaxed);
+        async move { Json(count) }
+    });
+    hera_client::serve(app).await
+}
+
+fn serve(app: &mut App, prefix: &str, name: &str, method: Method, cancelled: &Arc<AtomicU64>) {
+    let worker = name.to_owned();
+    app.endpoint(format!("{method} {prefix}/now/{{nonce}}")).handle(move |req: Request| {
+        let worker = worker.clone();
+        async move { Ok::<_, BoxError>(Response::text(answer(req, &worker).await?)) }
+    });
+
+    let later = |worker: String| {
+        move |req: Request| {
+            let worker = worker.clone();
+            async move {
+                tokio::time::sleep(milliseconds(&req)?).await;
+                Ok::<_, BoxError>(Response::text(answer(req, &worker).await?))
+            }
+        }
+    };
+    app.endpoint(format!("{method} {prefix}/slow/{{nonce}}")).handle(later(name.to_owned()));
+    app.endpoint(format!("{method} {prefix}/again/{{nonce}}"))
+        .idempotent(true)
+        .handle(later(name.to_owned()));
+
+    let worker = name.to_owned();
+    app.endpoint(format!("{method} {prefix}/stream/{{nonce}}")).handle(move |req: Request| {
+        let worker = worker.clone();
+        async move {
+            let (pause, pieces) = (milliseconds(&req)?, number(&req, "pieces")?.max(1));
+            let text = answer(req, &worker).await?;
+            Ok::<_, BoxError>(Response::stream(move |tx| async move {
+                let step = text.len().div_ceil(usize::try_from(pieces).unwrap_or(1));
+                for piece in text.as_bytes().chunks(step) {
+                    tx.send(piece.to_vec()).await?;
+                    tokio::time::sleep(pause).await;
+                }
+                Ok(())
+            }))
+        }
+    });
+
+    let cancelled = cancelled.clone();
+    app.endpoint(format!("{method} {prefix}/hang/{{nonce}}")).handle(move |_: Request| {
+        let counted = CountedOnDrop(cancelled.clone());
+        async move {
+            let _counted = counted;
+            std::future::pending::<()>().await;
+        }
+    });
+}
+
+/// What a call is answered: its nonce, unless its body was that of another call.
+async fn answer(mut req: Request, worker: &str) -> Result<String, BoxError> {
+    let nonce = Nonce::parse(req.param("nonce").unwrap_or_default()).ok_or("the path has no nonce")?;
+    let with_body =
+        Method::ALL.into_iter().any(|method| method.as_str() == req.method() && method.has_body());
+    let body = req.body().await?;
+    let mut found = Nonce::all_in(&body);
+    let fits = if with_body { found.next() == Some(nonce) } else { body.is_empty() };
+    let shown = if fits { nonce.to_string() } else { format!("not in {} bytes of body", body.len()) };
+    Ok(serde_json::json!({ "nonce": shown, "worker": worker }).to_string())
+}
+
+fn milliseconds(req: &Request) -> Result<Duration, BoxError> {
+    Ok(Duration::from_millis(number(req, "ms")?))
+}
+
+fn number(req: &Request, name: &str) -> Result<u64, BoxError> {
+    Ok(req.query_param(name).as_deref().unwrap_or("0").parse()?)
+}
+
+/// A handler that waits for ever is dropped when its call is cancelled.
+struct CountedOnDrop(Arc<AtomicU64>);
+
+impl Drop for CountedOnDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}

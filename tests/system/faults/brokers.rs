@@ -1,0 +1,108 @@
+//! Brokers behind HAProxy that are killed, frozen, and restarted one by one (A5, A6, A7).
+
+use crate::stage::{Stage, is_long, wait_calls};
+use hera_ledger::{Method, Outcome, Pace, Plan, Swarm, Terms};
+use hera_testkit::{Haproxy, wait_at_most};
+use hera_tests::worker_process::Language::{Node, Rust};
+use std::time::{Duration, Instant};
+
+/// A broker that is drained stays at most so long.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+#[test]
+fn killed_broker_costs_no_idempotent_call_and_of_others_those_it_had() {
+    let stage = Stage::of(3);
+    let _workers = [stage.worker(Rust, "rust"), stage.worker(Node, "node")];
+    let haproxy = stage.haproxy();
+
+    let swarm = Swarm::start(stage.plan(haproxy.address()));
+    wait_calls(&swarm, 500);
+    stage.brokers[0].kill();
+    let killed = Instant::now();
+    wait_at_most(Duration::from_secs(1), "HAProxy to mark it down", || {
+        haproxy.servers().iter().all(|state| state.server != "b1" || state.status == "DOWN")
+    });
+    eprintln!("marked down after {:?}", killed.elapsed());
+    wait_calls(&swarm, 1_000);
+    let (verdict, _) = stage.judge(swarm, Terms::default());
+
+    verdict.must_be_clean();
+    assert_eq!(
+        verdict.failures(),
+        verdict.count_of(|method, label| { !method.is_idempotent() && label.starts_with("502 maybe") })
+    );
+    // Each of 16 callers had at most one call there.
+    assert!(verdict.failures() <= 16, "{verdict}");
+}
+
+#[test]
+fn frozen_broker_costs_no_idempotent_call_and_delays_them_for_a_moment() {
+    let mut stage = Stage::of(3);
+    let workers = [stage.worker(Rust, "rust"), stage.worker(Node, "node")];
+    let haproxy = stage.haproxy();
+    let frozen_for = Duration::from_secs(if is_long() { 30 } else { 9 });
+
+    let timeout = Some(Duration::from_secs(5));
+    let swarm = Swarm::start(Plan { timeout, ..stage.plan(haproxy.address()) });
+    wait_calls(&swarm, 500);
+    stage.brokers[0].signal("STOP");
+    let frozen = Instant::now();
+    wait_at_most(frozen_for * 2, "the time of the freeze", || frozen.elapsed() >= frozen_for);
+    stage.brokers[0].signal("CONT");
+    stage.wait_all_up(&haproxy);
+    for worker in &workers {
+        stage.wait_serving(worker);
+    }
+    wait_calls(&swarm, 1_000);
+    let (verdict, _) = stage.judge(swarm, Terms::default());
+
+    verdict.must_be_clean();
+    let honest = |method: Method, label: &str| !method.is_idempotent() && label.starts_with("502 maybe");
+    assert_eq!(verdict.failures(), verdict.count_of(honest), "{verdict}");
+    assert!(verdict.failures() <= 16, "{verdict}");
+    let worst = verdict.worst(Method::is_idempotent);
+    assert!(worst <= Duration::from_millis(1_500), "an idempotent call took {worst:?}");
+    stage.brokers.clear();
+}
+
+#[test]
+fn rolling_restart_of_brokers_loses_nothing() {
+    let (count, calls, rate) = if is_long() { (10, 100_000, 1_000.0) } else { (3, 10_000, 400.0) };
+    let mut stage = Stage::of(count);
+    let workers: Vec<_> = [(Rust, "rust-1"), (Node, "node-1"), (Rust, "rust-2"), (Node, "node-2")]
+        .into_iter()
+        .map(|(language, name)| stage.worker(language, name))
+        .collect();
+    let haproxy = stage.haproxy();
+
+    let plan = Plan { pace: Pace::Open(rate), connections: 64, ..stage.plan(haproxy.address()) };
+    let swarm = Swarm::start(plan);
+    wait_calls(&swarm, 500);
+    for n in 0..count {
+        stage.brokers[n].sigterm();
+        assert_eq!(stage.brokers[n].wait_exit_within(DRAIN_MAX), 0);
+        stage.brokers[n].restart();
+        for worker in &workers {
+            stage.wait_serving(worker);
+        }
+        stage.wait_all_up(&haproxy);
+    }
+    wait_at_most(Duration::from_secs(600), "all calls of the plan", || swarm.ended() >= calls);
+    let (verdict, calls) = stage.judge(swarm, Terms::default());
+
+    verdict.must_be_clean();
+    let bad =
+        calls.iter().find(|call| !matches!(&call.outcome, Outcome::Answered(answer) if answer.is_success()));
+    assert!(
+        bad.is_none(),
+        "{} calls failed; the first: {bad:?}\n{}",
+        verdict.failures(),
+        haproxy_tail(&haproxy)
+    );
+}
+
+/// What HAProxy said about calls that failed.
+fn haproxy_tail(haproxy: &Haproxy) -> String {
+    let failed = haproxy.log().matching(|line| !line.starts_with("request 2"));
+    failed.iter().rev().take(40).rev().cloned().collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,143 @@
+//! Brokers with the same records, one service, a token that may call it, and a folder of runs.
+
+use hera_ledger::{Call, Ledger, Plan, RunFiles, Swarm, Terms, Verdict};
+use hera_testkit::http::Request;
+use hera_testkit::{BrokerBuilder, Haproxy, TestBroker, wait_at_most, wait_until};
+use hera_tests::worker_process::{Language, Orders, WorkerProcess, beside_test, root};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub(crate) const PREFIX: &str = "/0/ledger";
+/// Ten processes that start at once take their time on two cores.
+const START: Duration = Duration::from_secs(30);
+
+/// Two cores: each fault has them for itself.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// What a test acts on.
+pub(crate) struct Stage {
+    pub(crate) brokers: Vec<TestBroker>,
+    token: String,
+    orders: Orders,
+    runs: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    /// So many brokers.
+    pub(crate) fn of(count: usize) -> Stage {
+        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = TestBroker::start();
+        let (token, secret) = (first.token(&["* /0/**"]), first.key("ledger", &["/0/ledger/**"]));
+        let mut brokers = vec![first];
+        for _ in 1..count {
+            brokers.push(BrokerBuilder::default().with_records_of(&brokers[0]).start());
+        }
+        let runs = tempfile::tempdir().unwrap();
+        let addresses: Vec<String> = brokers.iter().map(|broker| broker.workers().to_string()).collect();
+        let orders = Orders {
+            brokers: format!("hera://{}", addresses.join(",")),
+            secret,
+            prefix: PREFIX.into(),
+            environment: vec![("RUNS_DIR", runs.path().to_owned())],
+        };
+        Stage { brokers, token, orders, runs, _alone: alone }
+    }
+
+    /// Starts a worker and waits until all brokers send it calls.
+    pub(crate) fn worker(&self, language: Language, name: &str) -> WorkerProcess {
+        let worker = self.begin_worker(language, name);
+        self.wait_serving(&worker);
+        worker
+    }
+
+    /// Starts a worker.
+    pub(crate) fn begin_worker(&self, language: Language, name: &str) -> WorkerProcess {
+        WorkerProcess::spawn(&mut program(language), name, &self.orders)
+    }
+
+    /// Waits until all brokers that run send calls to this worker.
+    pub(crate) fn wait_serving(&self, worker: &WorkerProcess) {
+        for broker in self.brokers.iter().filter(|broker| broker.is_running()) {
+            wait_at_most(START, &format!("worker {} to serve", worker.name()), || {
+                assert!(worker.runs(), "worker {} ended before it served", worker.name());
+                record(broker, worker)
+                    .is_some_and(|record| record["state"] == "ok" && !record["cpu"].is_null())
+            });
+        }
+    }
+
+    /// HAProxy before all brokers, once all are ready.
+    pub(crate) fn haproxy(&self) -> Haproxy {
+        for broker in &self.brokers {
+            wait_at_most(START, "all brokers to be ready", || {
+                broker.ask(&Request::get("/-/ready")).status == 200
+            });
+        }
+        let addresses: Vec<SocketAddr> = self.brokers.iter().map(TestBroker::http).collect();
+        let haproxy = Haproxy::before_all(&addresses);
+        self.wait_all_up(&haproxy);
+        haproxy
+    }
+
+    /// Waits until HAProxy has all brokers.
+    pub(crate) fn wait_all_up(&self, haproxy: &Haproxy) {
+        let names: Vec<String> = (1..=self.brokers.len()).map(|n| format!("b{n}")).collect();
+        haproxy.wait_up(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Calls of the usual mix.
+    pub(crate) fn plan(&self, address: SocketAddr) -> Plan {
+        Plan::new(address, self.token.clone(), PREFIX)
+    }
+
+    /// Ends the swarm and holds all its calls against all runs; prints the counts.
+    pub(crate) fn judge(&self, swarm: Swarm, terms: Terms) -> (Verdict, Vec<Call>) {
+        swarm.stop();
+        self.judge_calls(swarm.finish(), terms)
+    }
+
+    /// Holds calls against all runs; prints the counts.
+    pub(crate) fn judge_calls(&self, calls: Vec<Call>, terms: Terms) -> (Verdict, Vec<Call>) {
+        let mut ledger = Ledger::new(terms);
+        ledger.calls(calls.iter().cloned());
+        ledger.runs(RunFiles::new(self.runs.path()).more().unwrap());
+        let verdict = ledger.close();
+        eprintln!("{verdict}");
+        (verdict, calls)
+    }
+}
+
+/// This worker as a broker tells of it; an instance name holds the process id.
+pub(crate) fn record(broker: &TestBroker, worker: &WorkerProcess) -> Option<Value> {
+    let response = broker.ask_admin(Request::get("/v1/workers"));
+    assert_eq!(response.status, 200);
+    let records: Vec<Value> = serde_json::from_slice(&response.body).unwrap();
+    let pid = format!("-{}-", worker.pid());
+    records.into_iter().find(|record| record["instance"].as_str().unwrap().contains(&pid))
+}
+
+/// Waits until so many more calls ended.
+pub(crate) fn wait_calls(swarm: &Swarm, more: u64) {
+    let until = swarm.ended() + more;
+    wait_until(&format!("{more} more calls to end"), || swarm.ended() >= until);
+}
+
+/// Whether tests are to be as large as the table of faults asks.
+pub(crate) fn is_long() -> bool {
+    std::env::var("FAULTS").is_ok_and(|value| value == "long")
+}
+
+fn program(language: Language) -> Command {
+    match language {
+        Language::Rust => Command::new(beside_test("hera-ledger-worker")),
+        Language::Node => {
+            let mut node = Command::new("node");
+            node.arg(root().join("tests/workers/ledger.mjs"));
+            node
+        }
+    }
+}
