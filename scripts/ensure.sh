@@ -5,13 +5,15 @@ set -euo pipefail
 declare -A PACKAGE=(
   [curl]=curl [haproxy]=haproxy [wrk]=wrk [promtool]=prometheus [cc]=gcc [c++]=g++ [cmake]=cmake [python3]=python3
   [pip3]=python3-pip [openssl]=openssl
-  [venv]=python3-venv
+  [venv]=python3-venv [zookeeper]=zookeeper
 )
 
-# A module of Python's is no command: Debian has what makes a virtual environment in a package of its own.
+# A module of Python's is no command: Debian has what makes a virtual environment in a package of its own. ZooKeeper is a library of Java's.
 has() {
   if [ "$1" = venv ]; then
     python3 -c 'import ensurepip' >/dev/null 2>&1
+  elif [ "$1" = zookeeper ]; then
+    [ -e /usr/share/java/zookeeper.jar ]
   else
     command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]
   fi

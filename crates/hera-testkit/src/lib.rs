@@ -4,6 +4,7 @@
 //! - [`RawWorker`]: a wire peer that can do everything right, and everything wrong,
 //! - [`http`] and [`curl`]: a caller that sends literal bytes, and a real one,
 //! - [`Haproxy`]: the proxy that stands in front of brokers,
+//! - [`TestZooKeeper`]: real servers, one or three, that can be killed, frozen and wiped,
 //! - [`Canary`]: a good worker whose endpoint must go on answering, whatever else happens,
 //! - [`wait_until`]: the one way to wait for something that nobody announces.
 
@@ -16,9 +17,11 @@ mod curl;
 mod haproxy;
 pub mod http;
 mod log;
+mod process;
 mod raw_worker;
 mod serving;
 mod wait;
+mod zookeeper;
 
 pub use binary::{command, hera};
 pub use broker::{BrokerBuilder, TestBroker, Verdict};
@@ -26,6 +29,8 @@ pub use canary::Canary;
 pub use curl::{Curl, curl};
 pub use haproxy::{Forwarded, Haproxy, ServerState};
 pub use log::Log;
+pub use process::signal;
 pub use raw_worker::{Call, RawWorker, frame_bytes, hello, refusal};
 pub use serving::{Reply, Serving};
 pub use wait::{PATIENCE, wait_at_most, wait_until};
+pub use zookeeper::{Mode, TestZooKeeper};
