@@ -10,8 +10,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// How long an unknown token is given to become known.
+const TOKEN_ARRIVES: Duration = Duration::from_millis(250);
 const BEARER: &[u8] = b"bearer ";
 const TOKEN: &[u8] = b"hera_";
 
@@ -46,15 +48,39 @@ impl LastToken {
     }
 }
 
+/// Why nobody was let in.
+#[derive(Debug)]
+pub enum Denied {
+    /// For good.
+    Refused(Refusal),
+    /// The token is well-formed and not known here; a command may have made it a moment ago.
+    Unknown,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Denied {
+        Denied::Refused(refusal)
+    }
+}
+
+/// The answer to every token that is not valid here, and to none.
+pub fn unauthorized() -> Refusal {
+    Refusal::new(
+        Code::Unauthorized,
+        "a valid token is needed: send it as Hera-Token, or as Authorization: Bearer",
+    )
+}
+
+/// An unknown token gets a moment to become known, where brokers hear of new ones from each other.
+pub async fn arrives(core: &Core) {
+    let known = core.access();
+    let changed = || !Rc::ptr_eq(&known, &core.access());
+    core.shared.registry.arrives(TOKEN_ARRIVES, changed).await;
+}
+
 /// Finds the caller. Unknown, expired, malformed and missing are one answer, the same for every path.
-pub fn identify(core: &Rc<Core>, last: &LastToken, incoming: &Incoming) -> Result<Identity, Refusal> {
+pub fn identify(core: &Rc<Core>, last: &LastToken, incoming: &Incoming) -> Result<Identity, Denied> {
     let given = credentials(incoming)?;
-    let unauthorized = || {
-        Refusal::new(
-            Code::Unauthorized,
-            "a valid token is needed: send it as Hera-Token, or as Authorization: Bearer",
-        )
-    };
     let (text, used_authorization) = match given {
         Given::Header(text) => (text, false),
         Given::Bearer(text) => (text, true),
@@ -66,18 +92,18 @@ pub fn identify(core: &Rc<Core>, last: &LastToken, incoming: &Incoming) -> Resul
     };
     let caller = match last.caller(text, &core.access()) {
         Some(caller) => caller,
-        None => look_up(core, last, text)?.ok_or_else(unauthorized)?,
+        None => look_up(core, last, text)?,
     };
     still_believed(core)?;
     if caller.record.is_expired(crate::clock::unix_now()) {
-        return Err(unauthorized());
+        return Err(unauthorized().into());
     }
     Ok(Identity { caller, used_authorization })
 }
 
 /// A text that is no token at all is refused whatever the registry holds; one that is merely unknown only by a broker that knows all.
-fn look_up(core: &Rc<Core>, last: &LastToken, text: &[u8]) -> Result<Option<Arc<Caller>>, Refusal> {
-    let Some(token) = TokenText::parse(text) else { return Ok(None) };
+fn look_up(core: &Rc<Core>, last: &LastToken, text: &[u8]) -> Result<Arc<Caller>, Denied> {
+    let token = TokenText::parse(text).ok_or_else(unauthorized)?;
     let digest = token.digest();
     let mut access = core.access();
     if !access.tokens.contains_key(&digest) {
@@ -87,11 +113,11 @@ fn look_up(core: &Rc<Core>, last: &LastToken, text: &[u8]) -> Result<Option<Arc<
         access = core.access();
     }
     let Some(caller) = access.tokens.get(&digest).cloned() else {
-        return if core.shared.registry.is_in_sync() { Ok(None) } else { Err(unavailable()) };
+        return Err(if core.shared.registry.is_in_sync() { Denied::Unknown } else { unavailable().into() });
     };
     let among = Arc::downgrade(&access);
     *last.0.borrow_mut() = Some(Remembered { token, among, caller: caller.clone() });
-    Ok(Some(caller))
+    Ok(caller)
 }
 
 /// Who has no token may be anonymous: that is known once the registry was read.

@@ -1,6 +1,7 @@
 //! The life of a call, as a list of stages in the order of `docs/design`: everything below is called from here.
 
 use crate::access::Caller;
+use crate::auth::{self, Denied};
 use crate::core::Core;
 use crate::dispatch::{self, Dispatched, Found, Unanswered, Upload};
 use crate::drain::Readiness;
@@ -10,7 +11,7 @@ use crate::http::request::Incoming;
 use crate::http::response::{self, Sent, Timing};
 use crate::rescue::{self, Refusal};
 use crate::worker::roster::{Route, Worker};
-use crate::{access_log, auth, metrics, request_id};
+use crate::{access_log, metrics, request_id};
 use hera_protocol::limits::{ATTACHMENT_BYTES_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX};
 use hera_protocol::message::stream::Body;
 use hera_protocol::{Attachment, Code};
@@ -133,9 +134,15 @@ impl Call {
     async fn stages(&mut self) -> Result<Dispatched, Unanswered> {
         self.canonical_path()?;
         let asked = self.asked_timeout()?;
-        let identified = self.identify();
+        let identified = match self.identify() {
+            Err(Denied::Unknown) => Box::pin(self.identify_later()).await,
+            identified => identified,
+        };
         self.timing.auth = self.begun.elapsed();
-        identified?;
+        identified.map_err(|denied| match denied {
+            Denied::Refused(refusal) => refusal,
+            Denied::Unknown => auth::unauthorized(),
+        })?;
         let route = self.route()?;
         self.set_deadline(&route, asked);
         let (body, rest) = self.read_body(&route).await?;
@@ -182,7 +189,7 @@ impl Call {
     }
 
     /// Token, scope and rate, before anything is said about routes or read of the body.
-    fn identify(&mut self) -> Result<(), Refusal> {
+    fn identify(&mut self) -> Result<(), Denied> {
         let identity = auth::identify(&self.core, &self.connection.last_token, &self.incoming)?;
         self.used_authorization = identity.used_authorization;
         self.caller = Some(identity.caller.clone());
@@ -190,6 +197,11 @@ impl Call {
         auth::within_rate(&self.core, &identity.caller, self.begun)?;
         self.counted = Some(auth::count(&self.core, &identity.caller)?);
         Ok(())
+    }
+
+    async fn identify_later(&mut self) -> Result<(), Denied> {
+        auth::arrives(&self.core).await;
+        self.identify()
     }
 
     fn route(&mut self) -> Result<Arc<Route>, Refusal> {

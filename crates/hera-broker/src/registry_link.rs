@@ -16,6 +16,11 @@ use tokio::sync::{Notify, watch};
 /// Services whose endpoints wait to be written; more are written with the next change, since a worker declares all at once.
 const NEWS_MAX: usize = 1024;
 
+/// Calls and workers that wait at once for something unknown to become known; more are refused at once.
+pub const ARRIVALS_MAX: usize = 256;
+/// How often they look.
+const ARRIVAL_LOOK: Duration = Duration::from_millis(10);
+
 /// The registry, as a broker knows it.
 #[derive(Debug)]
 pub struct RegistryLink {
@@ -38,6 +43,8 @@ struct State {
     /// Milliseconds since the start at which it was in sync last.
     synced_ms: AtomicU64,
     skipped: AtomicUsize,
+    /// Who waits for something unknown to become known.
+    waiting: AtomicUsize,
     /// For people who ask, and the scrape; never on the path of a call.
     brokers: Mutex<Vec<BrokerNode>>,
     /// Endpoints that ZooKeeper does not hold yet, by service: one entry for each, however long it is away.
@@ -80,6 +87,21 @@ impl RegistryLink {
     /// Whether what is not in the copy does not exist.
     pub fn is_in_sync(&self) -> bool {
         self.state.in_sync.load(Ordering::Relaxed)
+    }
+
+    /// Waits for what a command may have made a moment ago to arrive here: until `known`, at most `limit`. Gives whether it is.
+    ///
+    /// A standalone registry has been read anew by then, and is not waited for; nor is one that is out of sync, or when too many wait.
+    pub async fn arrives(&self, limit: Duration, known: impl Fn() -> bool) -> bool {
+        if matches!(self.registry, Registry::Standalone(_)) || !self.is_in_sync() {
+            return known();
+        }
+        let waiting = Waiting::begin(&self.state.waiting);
+        let until = Instant::now() + limit;
+        while waiting.fits && !known() && Instant::now() < until {
+            crate::clock::pause(ARRIVAL_LOOK).await;
+        }
+        known()
     }
 
     /// Whether `registry.max_stale` has passed: then no token is believed any more.
@@ -267,6 +289,25 @@ impl RegistryLink {
     pub fn readings(&self) -> (bool, bool, usize) {
         let state = &self.state;
         (self.is_in_sync(), state.registered.load(Ordering::Relaxed), state.skipped.load(Ordering::Relaxed))
+    }
+}
+
+/// Counts one who waits; `fits` while there are not too many.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    fits: bool,
+}
+
+impl Waiting<'_> {
+    fn begin(count: &AtomicUsize) -> Waiting<'_> {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        Waiting { count, fits: before < ARRIVALS_MAX }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

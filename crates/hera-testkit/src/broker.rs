@@ -6,7 +6,7 @@ use crate::log::Log;
 use crate::raw_worker::RawWorker;
 use crate::wait::{PATIENCE, wait_at_most};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -95,6 +95,30 @@ impl BrokerBuilder {
         Verdict::of(&mut self.command(dir.path()))
     }
 
+    /// Starts it and goes on at once: its callers' port is known, and whether it becomes ready is the test's business.
+    pub fn begin(self) -> Starting {
+        let dir = self.dir.clone().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let builder = self.with_args(["--http".to_owned(), http.to_string()]);
+        let child = builder.command(dir.path()).spawn().unwrap();
+        Starting { builder, dir, child, http }
+    }
+
+    /// Starts it, tells it to end after `delay`, and gives its exit code, -1 for a signal; and whether it had begun to do anything.
+    pub fn run_and_signal(self, delay: Duration) -> (i32, bool) {
+        let mut starting = self.begin();
+        let (_held, never) = std::sync::mpsc::channel::<()>();
+        let _ = never.recv_timeout(delay);
+        signal("TERM", starting.child.id());
+        let mut status = None;
+        wait_at_most(PATIENCE, "the broker's end", || {
+            status = starting.child.try_wait().unwrap();
+            status.is_some()
+        });
+        let code = status.and_then(|status| status.code()).unwrap_or(-1);
+        (code, starting.dir.path().join("data").exists())
+    }
+
     fn command(&self, dir: &Path) -> Command {
         let mut command = command();
         command.arg("broker").current_dir(dir);
@@ -120,6 +144,52 @@ impl BrokerBuilder {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
+}
+
+/// A broker that was started and is not known to be ready; killed when dropped.
+#[derive(Debug)]
+pub struct Starting {
+    builder: BrokerBuilder,
+    dir: Arc<tempfile::TempDir>,
+    child: Child,
+    http: SocketAddr,
+}
+
+impl Starting {
+    /// Sends a request once its door is open, and waits for the answer.
+    pub fn ask(&self, request: &Request) -> Response {
+        wait_at_most(PATIENCE, "the broker to listen", || TcpStream::connect(self.http).is_ok());
+        let mut connection = HttpConnection::open(self.http);
+        connection.send(&request.bytes());
+        connection.response_to(request.method())
+    }
+
+    /// Waits until it is ready.
+    pub fn ready(mut self) -> TestBroker {
+        let log = Log::of(self.child.stderr.take().unwrap());
+        let ready = ready(&mut self.child, &log);
+        let child = std::mem::replace(&mut self.child, Command::new("true").spawn().unwrap());
+        TestBroker {
+            dir: self.dir.clone(),
+            child: Mutex::new(child),
+            log,
+            ready,
+            builder: std::mem::take(&mut self.builder),
+            names: AtomicU32::new(1),
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
+    assert!(status.success());
 }
 
 /// A running broker: killed when dropped, its log shown when the test fails.
@@ -319,8 +389,7 @@ impl TestBroker {
 
     /// Sends it a signal, as `STOP`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap();
-        assert!(status.success());
+        signal(name, self.pid());
     }
 
     /// Ends it at once, as a machine would.
@@ -384,15 +453,18 @@ impl Drop for TestBroker {
 fn spawn(command: &mut Command) -> (Child, Log, Ready) {
     let mut child = command.spawn().unwrap();
     let log = Log::of(child.stderr.take().unwrap());
+    let ready = ready(&mut child, &log);
+    (child, log, ready)
+}
+
+fn ready(child: &mut Child, log: &Log) -> Ready {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let word =
         |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
     let address = |name: &str| word(name).and_then(|text| text.parse::<SocketAddr>().ok());
     match (address("http="), address("workers="), address("admin="), word("id=")) {
-        (Some(http), Some(workers), Some(admin), Some(id)) => {
-            (child, log, Ready { http, workers, admin, id })
-        }
+        (Some(http), Some(workers), Some(admin), Some(id)) => Ready { http, workers, admin, id },
         _ => {
             let status = child.wait().unwrap();
             panic!("the broker did not start ({status}):\n{}", log.lines().join("\n"));

@@ -5,6 +5,7 @@
 //! - [`http`] and [`curl`]: a caller that sends literal bytes, and a real one,
 //! - [`Haproxy`]: the proxy that stands in front of brokers,
 //! - [`TestZooKeeper`]: real servers, one or three, that can be killed, frozen and wiped,
+//! - [`TestCluster`]: many brokers on one real ZooKeeper,
 //! - [`Canary`]: a good worker whose endpoint must go on answering, whatever else happens,
 //! - [`wait_until`]: the one way to wait for something that nobody announces.
 
@@ -13,6 +14,7 @@
 mod binary;
 mod broker;
 mod canary;
+mod cluster;
 mod curl;
 mod haproxy;
 pub mod http;
@@ -24,8 +26,9 @@ mod wait;
 mod zookeeper;
 
 pub use binary::{command, hera};
-pub use broker::{BrokerBuilder, TestBroker, Verdict};
+pub use broker::{BrokerBuilder, Starting, TestBroker, Verdict};
 pub use canary::Canary;
+pub use cluster::TestCluster;
 pub use curl::{Curl, curl};
 pub use haproxy::{Forwarded, Haproxy, ServerState};
 pub use log::Log;

@@ -31,6 +31,8 @@ use tokio::net::TcpStream;
 
 /// Reads per turn: a worker that floods does not keep the core.
 const READS_PER_TURN: usize = 16;
+/// How long an unknown worker key is given to become known: a refused worker would come again after 30 s only.
+const KEY_ARRIVES: Duration = Duration::from_secs(1);
 const LOOK_AT_CLOCK: Duration = Duration::from_millis(500);
 /// A session that is closing gets so long to take its last bytes.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -161,11 +163,12 @@ async fn handshake(
 
     let proof = next_frame(stream, decoder).await?;
     let known = || core.access().keys.get(&handshake.hello.key).cloned();
-    // Made a moment ago by another process, perhaps: the files are asked before the worker is refused.
-    let key = known().or_else(|| {
+    // Made a moment ago by another process, perhaps: the registry gets a moment before the worker is refused.
+    if known().is_none() {
         core.shared.registry.refresh(&core.shared);
-        known()
-    });
+        core.shared.registry.arrives(KEY_ARRIVES, || known().is_some()).await;
+    }
+    let key = known();
     if key.is_none() && !core.shared.registry.is_in_sync() {
         // Refused for a while and not for good: the worker comes again.
         let reason = "the registry is out of reach, and this worker key was never seen here".to_owned();

@@ -59,7 +59,7 @@ impl OwnSessions {
 /// Makes the node of this broker in the client's session.
 ///
 /// A node of an earlier session of ours is replaced in one transaction, so that readers never see the broker missing. One that a
-/// stranger owns is waited out for one session timeout; then error `id_taken`.
+/// stranger owns is waited out for one session timeout and a half; then error `id_taken`.
 pub(crate) async fn register(
     registry: &ZkRegistry,
     client: &Client,
@@ -70,7 +70,8 @@ pub(crate) async fn register(
     let access = registry.access();
     let path = layout::broker(id);
     let options = CreateMode::Ephemeral.with_acls(registry.rules().acls(Who::Readable));
-    let until = tokio::time::Instant::now() + client.session_timeout();
+    // Servers end a session at the next tick after its timeout.
+    let until = tokio::time::Instant::now() + client.session_timeout() * 3 / 2 + Duration::from_millis(500);
     loop {
         match access.within(client.create(&path, data, &options)).await? {
             Ok(_) => return Ok(()),

@@ -161,7 +161,6 @@ impl Sync {
                 event = watchers.next() => {
                     pending.add(&event);
                     self.gather(&mut watchers, &mut pending).await;
-                    self.lost_node(&event, observer);
                 }
                 changed = self.node.changed() => {
                     // The broker ends with whoever held the other side.
@@ -209,6 +208,10 @@ impl Sync {
             reader.services_of(&mut self.tree, &pending.of(&pending.services)).await?;
             reader.brokers_of(&mut self.tree, &pending.of(&pending.brokers)).await?;
         }
+        // Somebody removed our node: it is made again at once.
+        if changed.brokers && self.registered.as_ref().is_some_and(|id| !self.tree.brokers.contains_key(id)) {
+            self.set_registered(observer, None);
+        }
         let begun = Instant::now();
         observer.changed(&self.tree, self.cluster.as_deref().unwrap_or_default(), changed);
         self.cost = begun.elapsed();
@@ -250,14 +253,6 @@ impl Sync {
             Some(_) => {}
         }
         Ok(())
-    }
-
-    /// Somebody removed our node: it is made again at the next turn.
-    fn lost_node(&mut self, event: &WatchedEvent, observer: &mut impl Observer) {
-        let ours = self.registered.as_deref().map(layout::broker);
-        if event.event_type == EventType::NodeDeleted && ours.as_deref() == Some(event.path.as_str()) {
-            self.set_registered(observer, None);
-        }
     }
 
     fn set_in_sync(&mut self, observer: &mut impl Observer, in_sync: bool) {
