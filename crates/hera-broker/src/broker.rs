@@ -269,7 +269,9 @@ async fn tick(core: Rc<Core>) {
     let mut second = 0u32;
     loop {
         every.tick().await;
-        core.alarms.tick(Instant::now());
+        let now = Instant::now();
+        core.pulse.tick(now);
+        core.alarms.tick(now);
         core.log.hand_over(&core);
         second += 1;
         if second.is_multiple_of(25) {

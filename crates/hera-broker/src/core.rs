@@ -9,6 +9,7 @@ use crate::exchange::Exchange;
 use crate::mail::{CallAddr, Failure, Mail, SessionAddr};
 use crate::metrics::BrokerCounters;
 use crate::published::{Published, Reader};
+use crate::pulse::Pulse;
 use crate::slots::{SlotKey, Slots};
 use crate::spare::Spare;
 use crate::worker::handshakes::Handshakes;
@@ -91,6 +92,8 @@ pub struct Core {
     pub shared: Arc<Shared>,
     /// Its time limits.
     pub alarms: Rc<Alarms>,
+    /// Whether it was frozen a moment ago.
+    pub pulse: Pulse,
     /// Its dice.
     pub rng: RefCell<Rng>,
     /// Its part of the access log.
@@ -112,6 +115,7 @@ impl Core {
         Rc::new(Core {
             id,
             alarms: Alarms::new(shared.start),
+            pulse: Pulse::new(Instant::now()),
             rng: RefCell::new(Rng::new(seed)),
             log,
             date: RefCell::new(crate::clock::http_date()),

@@ -23,6 +23,7 @@ pub mod mail;
 pub mod metrics;
 pub mod pipeline;
 pub mod published;
+pub mod pulse;
 pub mod registry_link;
 pub mod registry_sync;
 pub mod request_id;

@@ -47,6 +47,8 @@ pub struct Call {
     used_authorization: bool,
     /// The peer is a proxy that we trust.
     trusted: bool,
+    /// It was read late, because this broker was frozen.
+    waited: bool,
     /// It asked for 425 where no worker is connected (D5).
     pub wants_425: bool,
     /// Bytes that its body announced.
@@ -102,7 +104,9 @@ pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incom
 
 impl Call {
     fn begin(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incoming>) -> Call {
-        let begun = Instant::now();
+        let now = Instant::now();
+        let arrived = core.pulse.late_arrival(now);
+        let begun = arrived.unwrap_or(now);
         let trusted = core.shared.config.http.trusted_peers.iter().any(|net| net.contains(connection.peer));
         let given = incoming.header("x-request-id").and_then(request_id::accepted).map(str::to_owned);
         Call {
@@ -115,6 +119,7 @@ impl Call {
             used_authorization: false,
             wants_425: trusted && incoming.header("hera-peer") == Some(b"retry-425"),
             trusted,
+            waited: arrived.is_some(),
             announced: None,
             route: None,
             found: None,
@@ -145,6 +150,9 @@ impl Call {
         })?;
         let route = self.route()?;
         self.set_deadline(&route, asked);
+        if self.waited {
+            Box::pin(self.still_wanted()).await?;
+        }
         let (body, rest) = self.read_body(&route).await?;
         dispatch::dispatch(self, body, rest).await
     }
@@ -217,6 +225,19 @@ impl Call {
         let allowed = Duration::from_millis(route.timeout_ms);
         self.deadline = self.begun + asked.map_or(allowed, |asked| asked.min(allowed));
         self.connection.deadline.set(self.deadline);
+    }
+
+    /// Of a call that waited while this broker was frozen: whether its caller is still there, and its time not over.
+    async fn still_wanted(&mut self) -> Result<(), Unanswered> {
+        // The end of the connection may stand behind the call, and is read before anything is begun.
+        if poll_fn(|cx| Poll::Ready(self.connection.poll_gone(cx).is_ready())).await {
+            return Err(Unanswered::Gone);
+        }
+        if self.deadline <= Instant::now() {
+            let detail = "this broker stood still, and the deadline passed before it read the call";
+            return Err(Refusal::new(Code::DeadlineExceeded, detail).not_started().into());
+        }
+        Ok(())
     }
 
     /// Reads the body whole where it fits an attachment; else its beginning, and the rest goes on in chunks.

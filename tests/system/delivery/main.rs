@@ -7,6 +7,7 @@ mod choice;
 mod curl_process;
 mod drain;
 mod failures;
+mod frozen;
 mod json_rpc;
 mod loss;
 mod reconnect;
