@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod away;
+mod curator;
 mod layout;
 mod node;
 mod shared;
+mod workers;
 mod zk;
