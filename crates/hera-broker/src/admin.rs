@@ -56,7 +56,7 @@ pub struct AdminReply {
 ///
 /// The JSON texts are arrays of objects. `hera workers`, `hera brokers` and `hera endpoints` show these members and pass
 /// over others; times are unix seconds:
-/// workers `service`, `version`, `instance`, `state`, `in_flight`, `cpu`, `rss_bytes`, `ping_ms`, `endpoints`, `connected`;
+/// workers `service`, `version`, `instance`, `state`, `in_flight`, `cpu`, `rss_bytes`, `ping_ms`, `endpoints`, `ejected`, `connected`;
 /// brokers `id`, `state`, `http`, `workers`, `admin`, `version`, `started`;
 /// endpoints `endpoint`, `service`, `workers`, `calls`, `p50_ms`, `p99_ms`, `timeout_ms`, `idempotent`.
 pub trait AdminParts {

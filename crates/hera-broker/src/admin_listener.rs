@@ -8,6 +8,7 @@ use crate::http::response::reason;
 use crate::io::poll_read_buf;
 use crate::{clock, metrics};
 use bytes::BytesMut;
+use hera_balance::health::SLOW_START;
 use hera_registry::{AdminToken, Registry};
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -173,6 +174,7 @@ impl AdminParts for Parts {
 
     fn workers_json(&self) -> String {
         let (now, unix) = (Instant::now(), clock::unix_now());
+        let ejected = self.shared.table.load().ejected(self.shared.now_ms(now));
         let workers: Vec<serde_json::Value> = self
             .shared
             .roster
@@ -180,9 +182,11 @@ impl AdminParts for Parts {
             .into_iter()
             .map(|(worker, endpoints)| {
                 let report = worker.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                let age = now.saturating_duration_since(worker.since);
                 let state = match (worker.draining.load(Ordering::Relaxed), &report.busy) {
                     (true, _) => "draining",
                     (false, Some(_)) => "busy",
+                    (false, None) if age < SLOW_START => "starting",
                     (false, None) => "ok",
                 };
                 let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
@@ -195,7 +199,7 @@ impl AdminParts for Parts {
                     "cpu": finite(report.load.cpu), "rss_bytes": finite(report.load.rss_bytes).map(|bytes| bytes as u64),
                     "delay_ms": finite(report.load.delay_ms),
                     "ping_ms": (ping > 0).then_some(f64::from(ping) / 1000.0),
-                    "endpoints": endpoints,
+                    "endpoints": endpoints, "ejected": ejected.get(&worker.session).copied().unwrap_or(0),
                     "connected": unix.saturating_sub(now.duration_since(worker.since).as_secs()),
                 })
             })

@@ -10,6 +10,7 @@ use crate::pipeline::Call;
 use crate::rescue::Refusal;
 use crate::worker::roster::{Lane, Route, RouteState, RoutingTable, Target, Worker};
 use bytes::BytesMut;
+use hera_balance::health::{self, Judgement};
 use hera_balance::{load, picker};
 use hera_protocol::frame::put_head;
 use hera_protocol::limits::ATTACHMENT_BYTES_MAX;
@@ -215,7 +216,11 @@ pub async fn dispatch(
                 return Err(refuse(&failure, maybe_started).into());
             }
             Waited::Deadline => {
-                observe(&core, &route, target, at, took, true);
+                // A caller in a hurry says nothing of the worker.
+                let fair = took >= Duration::from_millis(route.timeout_ms) || took >= failure_cost(&route);
+                if fair {
+                    observe(&core, &route, target, at, took, true);
+                }
                 core.post(Mail::Session(session, ToSession::Cancel(id)));
                 let detail = "the worker did not answer before the deadline, and was told to stop";
                 return Err(Refusal::new(Code::DeadlineExceeded, detail).into());
@@ -358,7 +363,7 @@ fn pick(
     now: Instant,
 ) -> Option<(usize, Flight)> {
     let now_ms = core.shared.now_ms(now);
-    let cost = |at: usize, late: bool| {
+    let cost = |at: usize, anyone: bool| {
         let target = &route.targets[at];
         let (worker, declared) = (&target.worker, &target.accepted.declared);
         let calls = worker.in_flight.load(Ordering::Relaxed);
@@ -366,15 +371,19 @@ fn pick(
         let fits = announced.map_or(declared.body_bytes_max == route.body_bytes_max, |bytes| {
             bytes <= declared.body_bytes_max
         });
-        let takes = worker.takes_calls(late)
+        let takes = worker.takes_calls(anyone)
+            && (anyone || !target.lane.health().is_ejected(now_ms))
             && declared.concurrency.is_none_or(|most| target.lane.in_flight.load(Ordering::Relaxed) < most)
             && fits
             && (streamed || body.len() <= worker.limits.attachment_bytes_max)
             && Some(worker.session) != exclude;
-        takes.then(|| load::cost(f64::from(latency(route, target, now_ms)), calls, worker.factor()))
+        takes.then(|| {
+            let slow = health::slow_start(now.saturating_duration_since(worker.since));
+            load::cost(f64::from(latency(route, target, now_ms)), calls, worker.factor() * slow)
+        })
     };
     let mut rng = core.rng.borrow_mut();
-    // A worker that was late is better than none: it says so only once it is on time again (docs/adr/0009).
+    // A worker that was late, or failed, is better than none: that it is well is known only once it is asked (docs/adr/0009).
     let at = picker::pick(|at| cost(at, false), route.targets.len(), &mut rng, None)
         .or_else(|| picker::pick(|at| cost(at, true), route.targets.len(), &mut rng, None))?;
     Flight::begin(core, &route.targets[at]).map(|flight| (at, flight))
@@ -398,9 +407,41 @@ fn latency(route: &Route, target: &Target, now_ms: u32) -> f32 {
 
 /// Notes how long the worker took. One that fails fast must not look idle (design section 6).
 fn observe(core: &Core, route: &Route, target: &Target, now: Instant, took: Duration, failed: bool) {
-    let median = route.state.median_us.load(Ordering::Relaxed) as f32 / 1e6;
-    let seconds = if failed { (10.0 * median).max(1.0).max(took.as_secs_f32()) } else { took.as_secs_f32() };
-    target.lane.observe(core.shared.now_ms(now), seconds);
+    let seconds = if failed { failure_cost(route).max(took) } else { took }.as_secs_f32();
+    let now_ms = core.shared.now_ms(now);
+    target.lane.observe(now_ms, seconds);
+    let (health, judgement) = target.lane.health().observe(failed);
+    // As with latencies, two cores may lose one of two at the same instant.
+    target.lane.health.store(health.to_bits(), Ordering::Relaxed);
+    if judgement != Judgement::Fine {
+        eject(core, route, target, now_ms, judgement);
+    }
+}
+
+/// What a failure counts as, however quick it was.
+fn failure_cost(route: &Route) -> Duration {
+    let median = Duration::from_micros(route.state.median_us.load(Ordering::Relaxed).into());
+    (median * 10).max(Duration::from_secs(1))
+}
+
+/// Leaves a worker alone on this route for a while, unless the others are no better, or too many are left alone already.
+#[cold]
+fn eject(core: &Core, route: &Route, target: &Target, now_ms: u32, judgement: Judgement) {
+    let others = || route.targets.iter().filter(|other| !Arc::ptr_eq(&other.lane, &target.lane));
+    if let Judgement::Share(own) = judgement {
+        let windows = others().map(|other| other.lane.health().window());
+        let (calls, failures) = windows.fold((0, 0), |sum, window| (sum.0 + window.0, sum.1 + window.1));
+        if !health::is_outlier(own, calls, failures) {
+            return;
+        }
+    }
+    let ejected = others().filter(|other| other.lane.health().is_ejected(now_ms)).count();
+    if target.lane.health().is_ejected(now_ms) || !health::may_eject(ejected, route.targets.len()) {
+        return;
+    }
+    target.lane.health.store(target.lane.health().ejected(now_ms).to_bits(), Ordering::Relaxed);
+    core.counters().ejections.add(1);
+    tracing::warn!(worker = %target.worker.label, route = %route.label, "worker fails here and is left alone for a while");
 }
 
 // ---- sending -----------------------------------------------------------------------------------------------

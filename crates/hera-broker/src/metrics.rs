@@ -63,6 +63,8 @@ pub struct BrokerCounters {
     pub refused_heads: Count,
     /// Second attempts.
     pub retries: Count,
+    /// Workers that were left alone on a route for their failures.
+    pub ejections: Count,
     /// Access-log lines dropped because nobody read fast enough.
     pub log_lines_dropped: Count,
     refused: [Count; Code::ALL.len()],
@@ -77,6 +79,7 @@ impl Default for BrokerCounters {
             handshakes_refused: Count::default(),
             refused_heads: Count::default(),
             retries: Count::default(),
+            ejections: Count::default(),
             log_lines_dropped: Count::default(),
             refused: std::array::from_fn(|_| Count::default()),
         }
@@ -311,8 +314,9 @@ impl Collector for Scrape {
             counter(refused.encode_family(&CodeLabel { code: code.to_string() })?, count)?;
         }
         type Reading = fn(&BrokerCounters) -> &Count;
-        let counts: [(&str, &str, Reading); 7] = [
+        let counts: [(&str, &str, Reading); 8] = [
             ("retries", "Second attempts of calls", |c| &c.retries),
+            ("ejections", "Times that a worker was left alone on a route for its failures", |c| &c.ejections),
             ("refused_heads", "Request heads refused before they were calls", |c| &c.refused_heads),
             ("handshakes_refused", "Workers refused in their handshake", |c| &c.handshakes_refused),
             ("worker_bad_messages", "Messages of workers that are none", |c| &c.bad_messages),

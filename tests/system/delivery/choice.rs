@@ -2,7 +2,8 @@
 
 use crate::in_both_languages;
 use crate::stage::{PREFIX, Stage, all_are_200, answered_by, times};
-use hera_testkit::{wait_at_most, wait_until};
+use hera_testkit::http::Request;
+use hera_testkit::{Reply, TestBroker, wait_at_most, wait_until};
 use hera_tests::worker_process::{Language, WorkerProcess};
 use std::time::Duration;
 
@@ -90,4 +91,82 @@ fn blocked_event_loop_gets_no_new_calls_and_keeps_its_connection() {
     wait_until("the worker to get calls again", || {
         answered_by(&stage.caller.calls(8, times(40, "/sleep/5")), &blocked) > 0
     });
+}
+
+/// The state of each worker of a broker, as `hera workers` shows it, by what `key` of it says.
+fn shown(broker: &TestBroker, instance: &str, key: &str) -> serde_json::Value {
+    let workers = broker.ask_admin(Request::get("/v1/workers")).json();
+    let worker = workers.as_array().unwrap().iter().find(|worker| worker["instance"] == instance);
+    worker.map(|worker| worker[key].clone()).unwrap_or_default()
+}
+
+#[test]
+fn worker_that_fails_five_times_in_a_row_is_left_alone_and_asked_again() {
+    let broker = TestBroker::start();
+    let token = broker.token(&["* /0/**"]);
+    let status = || broker.ask(&Request::new("POST", "/0/x").token(&token)).status;
+    let (well, ill) = (broker.worker("well", &["POST /0/x"]), broker.worker("ill", &["POST /0/x"]));
+    let instance = ill.instance.clone();
+    // Slow enough that many calls at once make the ill one look the better choice.
+    let _well = well.serve(|_| {
+        let (_held, never) = std::sync::mpsc::channel::<()>();
+        let _ = never.recv_timeout(Duration::from_millis(10));
+        Reply::ok("{}")
+    });
+    let ill = ill.serve(|_| Reply::ok("{}").status(503));
+    let crowd = || {
+        let mut callers: Vec<_> = (0..50).map(|_| broker.caller()).collect();
+        let request = Request::new("POST", "/0/x").token(&token).bytes();
+        callers.iter_mut().for_each(|caller| caller.send(&request));
+        callers.iter_mut().for_each(|caller| drop(caller.response()));
+    };
+
+    wait_at_most(Duration::from_secs(60), "the worker to be ejected", || {
+        crowd();
+        shown(&broker, &instance, "ejected") == 1
+    });
+
+    let calls = ill.calls();
+    assert!((0..100).all(|_| status() == 200), "the other one serves");
+    assert_eq!(ill.calls(), calls);
+    assert_eq!(broker.metric("hera_ejections_total"), 1.0);
+    wait_at_most(Duration::from_secs(60), "the worker to be asked again", || {
+        crowd();
+        ill.calls() > calls
+    });
+}
+
+#[test]
+fn nobody_is_left_alone_who_is_the_only_one() {
+    let broker = TestBroker::start();
+    let token = broker.token(&["* /0/**"]);
+    let ill = broker.worker("ill", &["POST /0/x"]).serve(|_| Reply::ok("{}").status(503));
+
+    for _ in 0..30 {
+        assert_eq!(broker.ask(&Request::new("POST", "/0/x").token(&token)).status, 503);
+    }
+
+    assert_eq!(ill.calls(), 30, "each call was tried");
+    assert_eq!(broker.metric("hera_ejections_total"), 0.0);
+}
+
+#[test]
+fn caller_in_a_hurry_ejects_nobody() {
+    let broker = TestBroker::start();
+    let token = broker.token(&["* /0/**"]);
+    let serve = |name: &str| {
+        broker.worker(name, &["GET /0/x"]).serve(|_| {
+            let (_held, never) = std::sync::mpsc::channel::<()>();
+            let _ = never.recv_timeout(Duration::from_millis(60));
+            Reply::ok("{}")
+        })
+    };
+    let (_one, _two) = (serve("one"), serve("two"));
+
+    for _ in 0..20 {
+        let hasty = Request::get("/0/x").token(&token).header("Hera-Timeout", "1ms");
+        assert_eq!(broker.ask(&hasty).status, 504);
+    }
+
+    assert_eq!(broker.metric("hera_ejections_total"), 0.0);
 }

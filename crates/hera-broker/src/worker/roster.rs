@@ -8,6 +8,7 @@ use crate::metrics::RouteCounters;
 use crate::published::Published;
 use crate::retry_budget::RetryBudget;
 use crate::worker::declaration::Accepted;
+use hera_balance::Health;
 use hera_balance::ewma::Latency;
 use hera_balance::load::Load;
 use hera_protocol::CallIds;
@@ -94,6 +95,8 @@ impl Worker {
 pub struct Lane {
     /// Bits of its [`Latency`].
     pub latency: AtomicU64,
+    /// Bits of its [`Health`].
+    pub health: AtomicU64,
     /// Calls in flight of this endpoint.
     pub in_flight: AtomicU32,
 }
@@ -102,6 +105,11 @@ impl Lane {
     /// The latency as it stands.
     pub fn latency(&self) -> Latency {
         Latency::from_bits(self.latency.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is left alone for now.
+    pub fn health(&self) -> Health {
+        Health::from_bits(self.health.load(Ordering::Relaxed))
     }
 
     /// Notes a measurement. Two cores may lose one of two at the same instant: an estimate, not a count.
@@ -181,6 +189,17 @@ pub struct RoutingTable {
 }
 
 impl RoutingTable {
+    /// On how many routes each worker is left alone for its failures; those with none are not in it.
+    pub fn ejected(&self, now_ms: u32) -> HashMap<SessionAddr, usize> {
+        let mut ejected = HashMap::new();
+        for target in self.all.iter().flat_map(|route| &route.targets) {
+            if target.lane.health().is_ejected(now_ms) {
+                *ejected.entry(target.worker.session).or_default() += 1;
+            }
+        }
+        ejected
+    }
+
     /// No routes.
     pub fn empty() -> RoutingTable {
         RoutingTable { routes: TableBuilder::new().build(), all: Vec::new() }
@@ -352,7 +371,11 @@ fn known(accepted: &Accepted) -> KnownEndpoint {
 }
 
 fn new_lane() -> Arc<Lane> {
-    Arc::new(Lane { latency: AtomicU64::new(Latency::UNKNOWN.to_bits()), in_flight: AtomicU32::new(0) })
+    Arc::new(Lane {
+        latency: AtomicU64::new(Latency::UNKNOWN.to_bits()),
+        health: AtomicU64::new(Health::default().to_bits()),
+        in_flight: AtomicU32::new(0),
+    })
 }
 
 /// What is known of a route while the table is built.
