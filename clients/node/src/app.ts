@@ -7,10 +7,12 @@ import type { Call } from "./call.js";
 import { Clock } from "./clock.js";
 import { walk } from "./compose.js";
 import { Declaration } from "./declaration.js";
+import { type Discovery, discover } from "./discovery.js";
 import { HeraError } from "./errors.js";
 import { type InjectedReply, type InjectOptions, inject } from "./inject.js";
 import { parseKey, type WorkerKey } from "./key.js";
-import { Link, type LinkHost } from "./link.js";
+import type { LinkHost } from "./link.js";
+import { Links } from "./links.js";
 import { LoadMeter } from "./load.js";
 import type { Settings as Options } from "./options.js";
 import type { ResponseHost } from "./outgoing.js";
@@ -19,6 +21,7 @@ import { rescue } from "./rescue.js";
 import { Response } from "./response.js";
 import { type RouteFunction, type Routing, routing } from "./router.js";
 import { Routes, type RoutesOptions } from "./routes.js";
+import type { Session } from "./session.js";
 import { type MakeEtag, Settings } from "./settings.js";
 import { onSignals } from "./signals.js";
 import { VERSION } from "./version.js";
@@ -43,7 +46,8 @@ export class App {
   readonly #instance = instanceName();
   readonly #responseHost: ResponseHost = { late: (error) => this.#options.log.warn(error.message, error) };
   #declaration: Declaration | undefined;
-  #links: Link[] = [];
+  /** What there is between `connect()` and the end. */
+  #running: { discovery: Discovery; links: Links } | undefined;
   #inFlight = 0;
   #connecting: { promise: Promise<void>; attempt: Attempt } | undefined;
   #connected = false;
@@ -148,7 +152,7 @@ export class App {
 
   /** Brokers that send calls right now. */
   get brokers(): string[] {
-    return this.#links.flatMap(({ session }) => (session?.isLive ? [session.broker] : []));
+    return this.#sessions.map(({ broker }) => broker);
   }
 
   /** Calls in flight, over all brokers. */
@@ -171,22 +175,33 @@ export class App {
     return this.#settings.stringify(value);
   }
 
+  /** Those that are live. */
+  get #sessions(): Session[] {
+    return this.#running?.links.sessions.filter(({ isLive }) => isLive) ?? [];
+  }
+
   #declared(): Declaration {
     this.#declaration ??= new Declaration(this.#routes);
     return this.#declaration;
   }
 
   #start(): void {
-    const { brokers, secret, signals } = this.#options;
-    if (!brokers)
-      throw new HeraError("bad_option", "no brokers: give the option brokers, or set HERA to hera://host:4372");
+    const { source, secret, signals } = this.#options;
+    if (!source) {
+      throw new HeraError(
+        "bad_option",
+        "no brokers: give the option zk or brokers, or set HERA, to host:2181/chroot of zookeeper or to hera://host:4372",
+      );
+    }
     const host = this.#host(readKey(secret));
     this.#declared();
     this.#clock.start();
     this.#meter.start();
     if (signals) this.#stopSignals = onSignals(() => this.close());
-    this.#links = brokers.map((address) => new Link(address, host));
-    for (const link of this.#links) link.start();
+    const links = new Links(host);
+    const discovery = discover(source, this.#options, (brokers) => links.follow(brokers));
+    this.#running = { discovery, links };
+    discovery.start();
   }
 
   #host(key: WorkerKey): LinkHost {
@@ -246,7 +261,7 @@ export class App {
   /** Endpoints that were added to a running app are declared once the current turn has added them all. */
   #redeclare(): void {
     this.#declaration = undefined;
-    if (this.#links.length === 0 || this.#redeclaring) return;
+    if (!this.#running || this.#redeclaring) return;
     this.#redeclaring = true;
     setImmediate(() => {
       this.#redeclaring = false;
@@ -255,8 +270,7 @@ export class App {
       } catch (error) {
         return this.#options.log.error("the new endpoints cannot be declared:", error);
       }
-      for (const { session } of this.#links) {
-        if (!session?.isLive) continue;
+      for (const session of this.#sessions) {
         session.declare((error) => {
           if (error) this.#options.log.error(`broker ${session.broker} refused the new endpoints:`, error);
         });
@@ -273,14 +287,15 @@ export class App {
   }
 
   async #drain(): Promise<void> {
-    if (this.#links.length === 0) return;
+    if (!this.#running) return;
+    const { discovery, links } = this.#running;
     const closed = new HeraError("closed", "the app was closed");
     const attempt = this.#connected ? undefined : this.#connecting?.attempt;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, this.#options.drainTimeout);
     });
-    await Promise.race([Promise.all(this.#links.map((link) => link.drain())), late]);
+    await Promise.race([Promise.all([discovery.end(), links.drain()]), late]);
     clearTimeout(timer);
     if (this.#inFlight > 0) this.#options.log.warn(`${this.#inFlight} calls outlasted the drain and were cut`);
     this.#stop(closed);
@@ -288,8 +303,9 @@ export class App {
   }
 
   #stop(error: HeraError): void {
-    for (const link of this.#links) link.stop(error);
-    this.#links = [];
+    void this.#running?.discovery.end();
+    this.#running?.links.stop(error);
+    this.#running = undefined;
     this.#connecting = undefined;
     this.#connected = false;
     this.#clock.stop();
@@ -301,11 +317,11 @@ export class App {
 
 export interface App extends Routing<App> {
   get: Get;
-  /** Dials every broker, and serves.
+  /** Finds the brokers, dials every one, and serves.
    *
    *  Resolves, and calls back, when the first broker accepted the declaration. Rejects when a broker refuses the key
-   *  (`unauthenticated`) or an endpoint (`declaration_refused`, see `error.endpoints`); brokers that cannot be reached are
-   *  dialled again, for ever.
+   *  (`unauthenticated`) or an endpoint (`declaration_refused`, see `error.endpoints`); brokers that cannot be reached, and
+   *  ZooKeeper, are dialled again, for ever.
    *  @throws HeraError `bad_option`, `bad_key` or `bad_endpoint`, by rejecting */
   connect(callback?: () => void): Promise<void>;
 }

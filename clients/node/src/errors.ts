@@ -30,7 +30,6 @@ export type WireCode = keyof typeof wireCodes;
 /** Codes that only this library uses: each with what it means. The README's table is tested against it. */
 export const localCodes = {
   bad_option: "an option or environment variable cannot be understood, or one is missing",
-  zookeeper_unsupported: "the string names ZooKeeper, which this version does not read",
   bad_key: "the worker key is damaged or no worker key",
   bad_reply: "the broker's answer breaks the protocol",
   connection_lost: "the connection ended before the answer came",

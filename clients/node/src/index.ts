@@ -6,7 +6,7 @@ import { type Options, readOptions } from "./options.js";
 import { Router } from "./router.js";
 
 /** Makes an app. Nothing is dialled before `connect()`.
- *  @throws HeraError `bad_option` or `zookeeper_unsupported` */
+ *  @throws HeraError `bad_option` */
 export function hera(options: Options = {}): App {
   return new App(readOptions(options, process.env));
 }

@@ -1,14 +1,11 @@
 /** Keeps one session with one broker alive: dials, waits, dials again, each broker for itself. */
-import { connect as dialTcp, isIP, type Socket } from "node:net";
-import { connect as dialTls } from "node:tls";
+import type { Socket } from "node:net";
 import { Backoff } from "./backoff.js";
+import { type Dial, dial as dialSocket } from "./dial.js";
 import { HeraError } from "./errors.js";
 import { limits } from "./limits.js";
 import type { Address, Log, Options } from "./options.js";
 import { Session, type SessionHost } from "./session.js";
-
-/** Opens a socket; calls back when it is connected, on TLS after its handshake. */
-export type Dial = (address: Address, ca: Options["ca"], connected: () => void) => Socket;
 
 /** Plain functions and values: a link hands on a copy with its own ears in it. */
 export interface LinkHost extends SessionHost {
@@ -35,9 +32,10 @@ export class Link {
   #retry: NodeJS.Timeout | undefined;
   #liveSince: number | undefined;
   #stopped = false;
+  #over: (() => void) | undefined;
   #lastProblem = "";
 
-  constructor(address: Address, host: LinkHost, backoff = new Backoff(), dial: Dial = dialBroker) {
+  constructor(address: Address, host: LinkHost, backoff = new Backoff(), dial: Dial = dialSocket) {
     this.#address = address;
     this.#host = host;
     this.#backoff = backoff;
@@ -70,6 +68,21 @@ export class Link {
       // With a session its own end is what counts; it comes on the same event.
       if (!session) this.#ended(new HeraError("connection_lost", `cannot dial: ${failure?.message ?? "closed"}`));
     });
+  }
+
+  /** Dials no more; a session that is live is kept until it ends (R-10). @param over called when nothing is left */
+  retire(over: () => void): void {
+    this.#stopDialling();
+    this.#over = over;
+    if (this.#session?.isLive) return;
+    if (this.#socket) this.#socket.destroy();
+    else over();
+  }
+
+  /** Takes `retire` back, while its session is live. */
+  resume(): void {
+    this.#stopped = false;
+    this.#over = undefined;
   }
 
   /** Drains the session, if there is one, and dials no more. */
@@ -116,7 +129,7 @@ export class Link {
     this.#liveSince = undefined;
     this.#session = undefined;
     this.#socket = undefined;
-    if (this.#stopped) return;
+    if (this.#stopped) return this.#over?.();
 
     const slow = REFUSALS.has(error.code);
     this.#report(error);
@@ -134,11 +147,4 @@ export class Link {
     const refused = error.endpoints.map(({ endpoint, code, message }) => `\n  ${endpoint}: ${code}, ${message}`);
     this.#host.log.warn(`broker ${this.#address.host}:${this.#address.port}: ${error.message}${refused.join("")}`);
   }
-}
-
-function dialBroker({ host, port, tls }: Address, ca: Options["ca"], connected: () => void): Socket {
-  if (!tls) return dialTcp({ host, port, noDelay: true, keepAlive: true }, connected);
-  const servername = isIP(host) ? undefined : host;
-  const options = { host, port, ...(servername && { servername }), ...(ca !== undefined && { ca }) };
-  return dialTls(options, connected);
 }

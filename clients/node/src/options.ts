@@ -1,6 +1,8 @@
 /** Options of an app, from code and environment to typed values, once. */
 import { HeraError } from "./errors.js";
 import { limits } from "./limits.js";
+import { stateDir } from "./saved-list.js";
+import { parseSource, type Source } from "./source.js";
 
 /** Where the library writes what it has to say; `console` fits. */
 export interface Log {
@@ -9,10 +11,12 @@ export interface Log {
 }
 
 export interface Options {
-  /** `hera://host:4372[,host:4372]`, or `heras://…` with TLS. Default: the environment variable `HERA`. */
-  brokers?: string | undefined;
-  /** The same, under the name that programs written for ZooKeeper use. */
+  /** Where brokers are found: ZooKeeper, `host:2181,host:2181/chroot` or the same behind `zk://`, `zks://` with TLS.
+   *  Default: the environment variable `HERA`. */
   zk?: string | undefined;
+  /** The same option by another name, and the one that counts where both are given: the brokers themselves,
+   *  `hera://host:4372[,host:4372]`, or `heras://…` with TLS. */
+  brokers?: string | undefined;
   /** The worker key. Default: `SECRET`, else the file that `SECRET_FILE` names. */
   secret?: string | undefined;
   /** Version of your service, shown beside its name. Default `"0"`. */
@@ -21,7 +25,8 @@ export interface Options {
   signals?: boolean | undefined;
   /** Default: `console.error`; false: silence. */
   log?: Log | false | undefined;
-  /** Certificates, PEM, that a `heras://` broker's certificate is checked against. Default: those of Node. */
+  /** Certificates, PEM, that those of brokers and of ZooKeeper's servers are checked against, where TLS is spoken.
+   *  Default: those of Node. */
   ca?: string | Buffer | (string | Buffer)[] | undefined;
   /** Calls at once on each broker's connection, 1 to 65,535. Default 1,024. */
   inFlight?: number | undefined;
@@ -29,7 +34,7 @@ export interface Options {
   drainTimeout?: number | undefined;
 }
 
-/** One broker to dial. */
+/** Where to dial. */
 export interface Address {
   host: string;
   port: number;
@@ -52,9 +57,11 @@ export interface EndpointOptions {
   stream?: boolean | undefined;
 }
 
-/** Typed options; what is missing (`brokers`, `secret`) is only missed when the app connects. */
+/** Typed options; what is missing (`source`, `secret`) is only missed when the app connects. */
 export interface Settings {
-  brokers: Address[] | undefined;
+  source: Source | undefined;
+  /** Where the saved list of brokers lies; none: nowhere. */
+  stateDir: string | undefined;
   secret: { text: string } | { file: string } | undefined;
   version: string;
   signals: boolean;
@@ -65,9 +72,9 @@ export interface Settings {
 }
 
 /** Reads options and environment.
- *  @throws HeraError `bad_option` or `zookeeper_unsupported` */
+ *  @throws HeraError `bad_option` */
 export function readOptions(options: Options, env: Record<string, string | undefined>): Settings {
-  const brokers = options.brokers ?? options.zk ?? (env.HERA || undefined);
+  const source = options.brokers ?? options.zk ?? (env.HERA || undefined);
   const secret = options.secret ?? (env.SECRET || undefined);
   const version = options.version ?? "0";
   if (!/^[A-Za-z0-9._+-]{1,64}$/.test(version)) {
@@ -75,7 +82,8 @@ export function readOptions(options: Options, env: Record<string, string | undef
   }
   const file = env.SECRET_FILE;
   return {
-    brokers: brokers === undefined ? undefined : parseBrokers(brokers),
+    source: source === undefined ? undefined : parseSource(source),
+    stateDir: stateDir(env),
     secret: secret !== undefined ? { text: secret } : file ? { file } : undefined,
     version,
     signals: options.signals ?? true,
@@ -84,29 +92,6 @@ export function readOptions(options: Options, env: Record<string, string | undef
     inFlight: within("inFlight", options.inFlight ?? limits.in_flight_max, 1, 65_535),
     drainTimeout: within("drainTimeout", options.drainTimeout ?? 30_000, 0, 600_000),
   };
-}
-
-/** Reads `hera://host[:port][,host[:port]]`; the default port is 4372. */
-export function parseBrokers(text: string): Address[] {
-  const scheme = /^(heras?):\/\//.exec(text);
-  if (!scheme) {
-    throw new HeraError("zookeeper_unsupported", "zookeeper discovery is not in this version; use hera://");
-  }
-  const tls = scheme[1] === "heras";
-  return text
-    .slice(scheme[0].length)
-    .replace(/\/$/, "")
-    .split(",")
-    .map((part) => parseAddress(part.trim(), tls));
-}
-
-function parseAddress(text: string, tls: boolean): Address {
-  const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/.exec(text);
-  const port = Number(found?.[3] ?? 4372);
-  if (!found || port < 1 || port > 65_535) {
-    throw new HeraError("bad_option", `broker ${JSON.stringify(text)} is not host or host:port`);
-  }
-  return { host: (found[1] ?? found[2]) as string, port, tls };
 }
 
 /** Checks the options of one endpoint and gives them as the wire wants them (P-28). */

@@ -37,6 +37,8 @@ export interface Manners {
   /** Endpoints that it refuses. */
   forbid?: string[];
   limits?: Json;
+  /** Its id. */
+  id?: string;
   /** Answers nothing at all. */
   mute?: boolean;
   tls?: { key: string; cert: string; leaf: Buffer };
@@ -239,7 +241,7 @@ export class FakeBroker {
       features: [],
       limits: manners.limits,
       nonce: randomBytes(32).toString("hex"),
-      broker: "b-fake",
+      broker: manners.id ?? "b-fake",
       library: "fake 0",
     };
     const answer = Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, result }));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
+import { addressOf, readBrokerNode } from "../src/broker-node.js";
 import { HeraError, localCodes, wireCodes } from "../src/errors.js";
 import { encodeFrame, FrameReader, handshakeLimits, sessionLimits } from "../src/frame.js";
 import { judgeAnswer, prove, publicOf, verifies } from "../src/handshake.js";
@@ -202,6 +203,16 @@ describe("routes", () => {
         for (const [key, value] of Object.entries(own)) if (Array.isArray(value)) own[key] = value.join("/");
         assert.deepEqual(own, params ?? {}, `${method} ${path}`);
       }
+    });
+  }
+});
+
+describe("brokers' nodes", () => {
+  for (const { name, node, data, data_hex, padded_bytes, address, skipped } of cases("broker_nodes")) {
+    test(name, () => {
+      const bytes = data_hex ? Buffer.from(data_hex, "hex") : Buffer.from((data as string).padEnd(padded_bytes ?? 0));
+      const read = readBrokerNode(node, bytes);
+      assert.deepEqual(typeof read === "string" ? read : addressOf(read), skipped ?? address);
     });
   }
 });
