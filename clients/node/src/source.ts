@@ -15,6 +15,7 @@ export type Source = { brokers: Address[] } | { zookeeper: Ensemble };
 
 const BROKER_PORT = 4372;
 const ZOOKEEPER_PORT = 2181;
+const SERVERS_MAX = 64;
 const CHROOT_BYTES_MAX = 255;
 
 /** Reads `hera://host[:port],…`, `heras://…`, `zk://host[:port],…[/chroot]`, `zks://…`, or the same as `zk://` with no scheme.
@@ -38,15 +39,18 @@ export function parseSource(text: string): Source {
 function ensemble(text: string, rest: string, tls: boolean): Ensemble {
   const slash = rest.indexOf("/");
   const hosts = slash < 0 ? rest : rest.slice(0, slash);
-  const chroot = slash < 0 ? "/" : rest.slice(slash).trimEnd();
-  if (chroot !== "/" && !isChroot(chroot)) {
+  const chroot = slash < 0 ? "" : rest.slice(slash).replace(/\/$/, "");
+  if (chroot !== "" && !isChroot(chroot)) {
     throw new HeraError(
       "bad_option",
       `zookeeper chroot ${JSON.stringify(chroot)} is not /segment/segment of A-Z a-z 0-9 . _ -, at most 255 bytes`,
     );
   }
   const servers = addresses(hosts, "zookeeper server", ZOOKEEPER_PORT, tls);
-  return { text, servers, chroot: chroot === "/" ? "" : chroot };
+  if (servers.length > SERVERS_MAX) {
+    throw new HeraError("bad_option", `${servers.length} zookeeper servers are more than ${SERVERS_MAX}`);
+  }
+  return { text, servers, chroot };
 }
 
 function isChroot(path: string): boolean {

@@ -1,7 +1,10 @@
 /** An app on a fake broker, and the end of both when the test is over. */
 import type { TestContext } from "node:test";
 import type { App } from "../src/app.js";
+import { Clock } from "../src/clock.js";
 import { hera, type Log, type Options } from "../src/index.js";
+import { parseKey } from "../src/key.js";
+import type { LinkHost } from "../src/link.js";
 import { FakeBroker, type Manners, secret, type Worker } from "./fake-broker.js";
 
 export interface Fixture {
@@ -41,4 +44,28 @@ export async function connected(
   define(app);
   await app.connect();
   return { app, broker, worker: await broker.worker(), lines };
+}
+
+/** What a link needs of an app that serves nothing. */
+export function linkHost(over: Partial<LinkHost> = {}): LinkHost {
+  return {
+    key: parseKey(secret),
+    instance: "i",
+    version: "0",
+    library: "test",
+    inFlightMax: 10,
+    clock: new Clock(),
+    log: { warn() {}, error() {} },
+    ca: undefined,
+    declaration: () => '{"endpoints":[]}',
+    load: () => ({ cpu: 0, rss_bytes: 0, rss_limit_bytes: 0, delay_ms: 0, in_flight: 0 }),
+    bodyRule: () => ({ most: 0, stream: false }),
+    start() {},
+    counted() {},
+    live() {},
+    brokerDrains() {},
+    closed() {},
+    refused() {},
+    ...over,
+  };
 }

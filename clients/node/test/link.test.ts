@@ -2,35 +2,10 @@ import assert from "node:assert/strict";
 import { Socket } from "node:net";
 import { test } from "node:test";
 import { Backoff } from "../src/backoff.js";
-import { Clock } from "../src/clock.js";
 import { HeraError } from "../src/errors.js";
-import { parseKey } from "../src/key.js";
-import { Link, type LinkHost } from "../src/link.js";
-import { FakeBroker, secret } from "./fake-broker.js";
-import { connected, makeApp } from "./fixture.js";
-
-function host(over: Partial<LinkHost> = {}): LinkHost {
-  return {
-    key: parseKey(secret),
-    instance: "i",
-    version: "0",
-    library: "test",
-    inFlightMax: 10,
-    clock: new Clock(),
-    log: { warn() {}, error() {} },
-    ca: undefined,
-    declaration: () => '{"endpoints":[]}',
-    load: () => ({ cpu: 0, rss_bytes: 0, rss_limit_bytes: 0, delay_ms: 0, in_flight: 0 }),
-    bodyRule: () => ({ most: 0, stream: false }),
-    start() {},
-    counted() {},
-    live() {},
-    brokerDrains() {},
-    closed() {},
-    refused() {},
-    ...over,
-  };
-}
+import { Link } from "../src/link.js";
+import { FakeBroker } from "./fake-broker.js";
+import { connected, linkHost, makeApp } from "./fixture.js";
 
 function resources(): number {
   return process.getActiveResourcesInfo().filter((kind) => kind !== "Immediate").length;
@@ -40,7 +15,7 @@ test("ten thousand failed attempts leave nothing behind", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const before = resources();
   const sockets: Socket[] = [];
-  const link = new Link({ host: "x", port: 1, tls: false }, host(), new Backoff(1, 1, () => 1), () => {
+  const link = new Link({ host: "x", port: 1, tls: false }, linkHost(), new Backoff(1, 1, () => 1), () => {
     const socket = new Socket();
     sockets.push(socket);
     process.nextTick(() => socket.destroy(new Error("refused")));
@@ -65,7 +40,7 @@ test("ten thousand failed attempts leave nothing behind", async (t) => {
 
 test("hundreds of sessions that end leave no listener, timer or socket", async () => {
   const broker = await FakeBroker.start();
-  const shared = host();
+  const shared = linkHost();
   shared.clock.start();
   const link = new Link({ host: "127.0.0.1", port: broker.port, tls: false }, shared, new Backoff(0, 0));
   link.start();

@@ -20,6 +20,7 @@ test("string with no scheme, zk or zks names zookeeper", () => {
   ]);
   assert.deepEqual(zookeeper("zk://a"), [["a 2181"], [false], ""]);
   assert.deepEqual(zookeeper("a/"), [["a 2181"], [false], ""]);
+  assert.deepEqual(zookeeper("a/x/"), [["a 2181"], [false], "/x"]);
   assert.deepEqual(zookeeper("zks://[fd00::1]:2281,b/x.y/z_1-2"), [
     ["fd00::1 2281", "b 2181"],
     [true, true],
@@ -55,7 +56,19 @@ test("what is neither is refused", () => {
       "http://a",
       "hera://a/x",
     ],
-    ...["a//", "a/x/", "a//x", "a/.", "a/x/..", "a/x y", "a/x?y", "a/é", "a/x,b/y", `a/${"x".repeat(255)}`],
+    ...[
+      "a//",
+      "a/x//",
+      "a//x",
+      "a/.",
+      "a/x/..",
+      "a/x y",
+      "a/x?y",
+      "a/é",
+      "a/x,b/y",
+      `a/${"x".repeat(255)}`,
+      `${"a,".repeat(64)}a`,
+    ],
   ];
   for (const text of refused) {
     assert.throws(

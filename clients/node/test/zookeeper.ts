@@ -11,11 +11,19 @@ import { ZooKeeperConnection } from "../src/zookeeper/connection.js";
 import type { JuteWriter } from "../src/zookeeper/jute.js";
 import { type Identity, nobody, readStat } from "../src/zookeeper/messages.js";
 
-const JAR = "/usr/share/java/zookeeper.jar";
+/** The package's jar names all that it needs but the one with Netty's codecs, without which its TLS takes nobody. */
+const JARS = "/usr/share/java/zookeeper.jar:/usr/share/java/netty-codec.jar";
+
+/** Far beyond what anything here takes; it is there so that a hang says where it is. */
+const PATIENCE_MS = 60_000;
 
 /** Waits until something holds that nobody tells us of. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((later) => setTimeout(later, 10));
+  const from = performance.now();
+  while (!(await holds())) {
+    assert.ok(performance.now() - from < PATIENCE_MS, `still not so: ${holds}`);
+    await new Promise((later) => setTimeout(later, 10));
+  }
 }
 
 export async function freePort(): Promise<number> {
@@ -70,7 +78,12 @@ export class TestZooKeeper {
       );
     }
     writeFileSync(join(folder, "zoo.cfg"), `${settings.join("\n")}\n`);
-    await server.up();
+    try {
+      await server.up();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
     return server;
   }
 
@@ -81,7 +94,7 @@ export class TestZooKeeper {
   /** Starts it again, with the data that it had. */
   async up(): Promise<void> {
     const flags = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
-    const main = ["-cp", JAR, "org.apache.zookeeper.server.ZooKeeperServerMain", join(this.#folder, "zoo.cfg")];
+    const main = ["-cp", JARS, "org.apache.zookeeper.server.ZooKeeperServerMain", join(this.#folder, "zoo.cfg")];
     const child = spawn("java", [...flags, ...main], { stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {
@@ -90,7 +103,7 @@ export class TestZooKeeper {
       });
     }
     await until(async () => {
-      assert.equal(child.exitCode, null, `zookeeper ended: ${this.#said}`);
+      assert.ok(runs(child), `zookeeper ended: ${this.#said}`);
       // `ruok` says yes long before it serves.
       return (await this.ask("srvr")).startsWith("Zookeeper version");
     });
@@ -100,7 +113,7 @@ export class TestZooKeeper {
   async down(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    if (!child || child.exitCode !== null) return;
+    if (!child || !runs(child)) return;
     const exited = once(child, "exit");
     child.kill("SIGKILL");
     await exited;
@@ -134,6 +147,10 @@ export class TestZooKeeper {
   writer(identity: Identity = nobody): Promise<Writer> {
     return Writer.open(this.port, identity);
   }
+}
+
+function runs({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null;
 }
 
 /** Writes nodes; each call is one request. */
