@@ -1,0 +1,163 @@
+/** A worker, real brokers, and a real ZooKeeper between them. The nodes are written here, as the brokers would. */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { hera } from "../src/index.js";
+import { nodeOf, TestZooKeeper, until, type Writer } from "../test/zookeeper.js";
+
+const HERA = process.env.HERA_BIN ?? fileURLToPath(new URL("../../../../target/debug/hera", import.meta.url));
+
+let folder = "";
+let zookeeper: TestZooKeeper;
+let writer: Writer;
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), "hera-cluster-"));
+  process.env.HERA_STATE_DIR = join(folder, "state");
+  zookeeper = await TestZooKeeper.start();
+  writer = await zookeeper.writer();
+  await writer.create("/hera");
+  await writer.create("/hera/brokers");
+});
+
+after(async () => {
+  await zookeeper.stop();
+  rmSync(folder, { recursive: true });
+});
+
+/** One broker process. */
+interface Broker {
+  id: string;
+  url: string;
+  workers: string;
+  child: ChildProcess;
+  cli(...args: string[]): string;
+  stop(signal: NodeJS.Signals): Promise<void>;
+}
+
+async function start(data: string): Promise<Broker> {
+  const listen = ["--http", "--workers", "--admin"].flatMap((name) => [name, "127.0.0.1:0"]);
+  const child = spawn(HERA, ["broker", ...listen, "--data-dir", data], { stdio: ["ignore", "pipe", "ignore"] });
+  const exited = once(child, "exit");
+  const failed = exited.then(([code]) => assert.fail(`the broker ended with ${code} before it was ready`));
+  failed.catch(() => {});
+  const [ready] = (await Promise.race([once(createInterface(child.stdout), "line"), failed])) as [string];
+  const { http, workers, id, admin } = Object.fromEntries(ready.split(" ").map((pair) => pair.split("=")));
+  return {
+    id,
+    url: `http://${http}`,
+    workers,
+    child,
+    cli: (...args) =>
+      execFileSync(HERA, [...args, "--admin", admin, "--data-dir", data], { stdio: ["ignore", "pipe", "ignore"] })
+        .toString()
+        .trim(),
+    async stop(signal) {
+      child.kill(signal);
+      await exited;
+    },
+  };
+}
+
+/** Its node in the list. */
+function add({ id, workers }: Broker): Promise<void> {
+  return writer.create(`/hera/brokers/${id}`, nodeOf(id, Number(workers.split(":").at(-1))), { ephemeral: true });
+}
+
+function remove({ id }: Broker): Promise<void> {
+  return writer.remove(`/hera/brokers/${id}`);
+}
+
+/** Calls each of `brokers` over and over; whatever is no 200 is kept. */
+function caller(t: TestContext, brokers: Broker[]): { stop(): Promise<{ calls: number; failures: string[] }> } {
+  const failures: string[] = [];
+  let calls = 0;
+  let stopped = false;
+  t.after(() => {
+    stopped = true;
+  });
+  const loop = (async () => {
+    while (!stopped) {
+      for (const { id, url } of [...brokers]) {
+        calls++;
+        const outcome = await status(url).catch((error: Error) => error.message);
+        if (outcome !== 200) failures.push(`${id}: ${outcome}`);
+      }
+    }
+  })();
+  return {
+    async stop() {
+      stopped = true;
+      await loop;
+      return { calls, failures };
+    },
+  };
+}
+
+async function status(url: string): Promise<number> {
+  const answer = await fetch(`${url}/0/hello/ann`);
+  await answer.arrayBuffer();
+  return answer.status;
+}
+
+test("worker follows brokers that come and go, and calls go on", async (t) => {
+  const brokers: Broker[] = [];
+  t.after(() => Promise.all(brokers.map(({ stop }) => stop("SIGKILL"))));
+  const dirs = ["a", "b", "c", "d"].map((name) => join(folder, name)) as [string, string, string, string];
+  const a = await start(dirs[0]);
+  brokers.push(a);
+  const secret = a.cli("key", "create", "--name", "hello", "--serve", "/0/hello/**");
+  a.cli("token", "create", "--anonymous", "--allow", "GET /0/**");
+  // Brokers of one cluster: the same cluster key, and the same records.
+  for (const dir of dirs.slice(1)) cpSync(dirs[0], dir, { recursive: true, filter: (path) => !path.endsWith(".lock") });
+  const b = await start(dirs[1]);
+  brokers.push(b);
+  await add(a);
+  await add(b);
+  const app = hera({ zk: `127.0.0.1:${zookeeper.port}/hera`, secret, signals: false, log: false });
+  t.after(() => app.close());
+  app.get("/0/hello/:name", (req, res) => res.json({ hello: req.params.name }));
+
+  await app.connect();
+  await until(() => app.brokers.length === 2);
+  assert.deepEqual(app.brokers.sort(), [a.id, b.id].sort());
+  const called = [a, b];
+  const calls = caller(t, called);
+
+  const c = await start(dirs[2]);
+  brokers.push(c);
+  assert.notEqual(await status(c.url), 200);
+  await add(c);
+  await until(async () => (await status(c.url)) === 200);
+  called.push(c);
+
+  // Off the list, a broker is served on until it goes; it goes as a broker does that drains.
+  await remove(b);
+  assert.equal(await status(b.url), 200);
+  called.splice(called.indexOf(b), 1);
+  await b.stop("SIGTERM");
+  await until(() => app.brokers.length === 2);
+
+  // With no list to be had, the worker goes on, and dials again who was killed.
+  await zookeeper.down();
+  called.splice(called.indexOf(a), 1);
+  await a.stop("SIGKILL");
+  await until(() => app.brokers.length === 1);
+  await zookeeper.up();
+  writer = await zookeeper.writer();
+  const d = await start(dirs[3]);
+  brokers.push(d);
+  await add(d);
+  await until(async () => (await status(d.url)) === 200);
+  called.push(d);
+
+  const { calls: made, failures } = await calls.stop();
+  assert.deepEqual(failures, []);
+  assert.ok(made > 100, `${made} calls`);
+});
