@@ -1,4 +1,4 @@
-/** A worker, real brokers, and a real ZooKeeper between them. The nodes are written here, as the brokers would. */
+/** A worker, real brokers, and a real ZooKeeper between them. */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -41,9 +41,11 @@ interface Broker {
   stop(signal: NodeJS.Signals): Promise<void>;
 }
 
-async function start(data: string): Promise<Broker> {
+async function start(data: string, ...registry: string[]): Promise<Broker> {
   const listen = ["--http", "--workers", "--admin"].flatMap((name) => [name, "127.0.0.1:0"]);
-  const child = spawn(HERA, ["broker", ...listen, "--data-dir", data], { stdio: ["ignore", "pipe", "ignore"] });
+  const child = spawn(HERA, ["broker", ...listen, "--data-dir", data, ...registry], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   const exited = once(child, "exit");
   const failed = exited.then(([code]) => assert.fail(`the broker ended with ${code} before it was ready`));
   failed.catch(() => {});
@@ -106,7 +108,7 @@ async function status(url: string): Promise<number> {
   return answer.status;
 }
 
-test("worker follows brokers that come and go, and calls go on", async (t) => {
+test("worker follows brokers that nodes are written for, through everything that comes and goes, and calls go on", async (t) => {
   const brokers: Broker[] = [];
   t.after(() => Promise.all(brokers.map(({ stop }) => stop("SIGKILL"))));
   const dirs = ["a", "b", "c", "d"].map((name) => join(folder, name)) as [string, string, string, string];
@@ -160,4 +162,45 @@ test("worker follows brokers that come and go, and calls go on", async (t) => {
   const { calls: made, failures } = await calls.stop();
   assert.deepEqual(failures, []);
   assert.ok(made > 100, `${made} calls`);
+});
+
+test("worker finds brokers that register themselves, and outlives each of them", async (t) => {
+  const brokers: Broker[] = [];
+  t.after(() => Promise.all(brokers.map(({ stop }) => stop("SIGKILL"))));
+  const registry = [
+    "--registry",
+    `zk://127.0.0.1:${zookeeper.port}/cluster`,
+    "--cluster-key",
+    join(folder, "cluster.key"),
+  ];
+  const cli = (...args: string[]): string =>
+    execFileSync(HERA, [...args, ...registry], { stdio: ["ignore", "pipe", "ignore"] })
+      .toString()
+      .trim();
+  cli("cluster", "init");
+  const secret = cli("key", "create", "--name", "hello", "--serve", "/0/hello/**");
+  cli("token", "create", "--anonymous", "--allow", "GET /0/**");
+  const app = hera({ zk: registry[1], secret, signals: false, log: false });
+  t.after(() => app.close());
+  app.get("/0/hello/:name", (req, res) => res.json({ hello: req.params.name }));
+  const connected = app.connect();
+
+  const a = await start(join(folder, "r1"), ...registry);
+  brokers.push(a);
+  await connected;
+  const b = await start(join(folder, "r2"), ...registry);
+  brokers.push(b);
+  await until(() => app.brokers.length === 2);
+  await until(async () => (await status(a.url)) === 200 && (await status(b.url)) === 200);
+  const calls = caller(t, [b]);
+
+  await a.stop("SIGTERM");
+  await until(() => app.brokers.length === 1);
+  const again = await start(join(folder, "r1"), ...registry);
+  brokers.push(again);
+  await until(() => app.brokers.length === 2);
+
+  assert.deepEqual(app.brokers.sort(), [again.id, b.id].sort());
+  const { failures } = await calls.stop();
+  assert.deepEqual(failures, []);
 });
