@@ -39,6 +39,7 @@ part node-test bash -c 'cd clients/node && npm test --silent'
 part node-types bash -c 'cd clients/node && npm run --silent test:types'
 part build cargo build --workspace --bins --examples --quiet
 part rust-test cargo test --workspace --exclude hera-tests --quiet --no-fail-fast
+part node-cluster bash -c 'cd clients/node && npm run --silent test:cluster'
 for suite in clients/node/conformance clients/node/interop tests/original; do
   part "$(basename "$suite")" bash -c "cd $suite && npm ci --silent --no-audit --no-fund && npm test --silent"
 done
