@@ -119,11 +119,6 @@ export class TestZooKeeper {
     await exited;
   }
 
-  /** No answers, no end: frozen; `SIGCONT` wakes it. */
-  signal(name: "SIGSTOP" | "SIGCONT"): void {
-    this.#process?.kill(name);
-  }
-
   /** Forgets everything that was ever written; it has to be down. */
   wipe(): void {
     rmSync(join(this.#folder, "data"), { recursive: true });
