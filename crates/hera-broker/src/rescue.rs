@@ -8,7 +8,6 @@ use crate::drain::PhaseName;
 use crate::http::connection::{Connection, Next};
 use crate::http::response::{self, Timing};
 use bytes::Bytes;
-use hera_protocol::error::RetrySafe;
 use hera_protocol::{Code, Executed};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -113,11 +112,7 @@ pub async fn send(
         code: refusal.code.as_str(),
         request_id: about.request_id,
         executed: refusal.executed.as_str(),
-        retry_safe: match (refusal.code.retry_safe(), refusal.executed) {
-            (RetrySafe::Idempotent, Executed::No) | (RetrySafe::Yes, _) => "yes",
-            (RetrySafe::Idempotent, Executed::Maybe) => "idempotent",
-            (RetrySafe::No, _) => "no",
-        },
+        retry_safe: refusal.code.retry_safe().of_call(refusal.executed),
     };
     let body = serde_json::to_vec(&problem).unwrap_or_default();
 

@@ -39,6 +39,56 @@ pub(crate) enum Verb {
     /// A cluster in ZooKeeper
     #[command(subcommand)]
     Cluster(ClusterVerb),
+    /// HAProxy in front of the brokers
+    #[command(subcommand)]
+    Haproxy(HaproxyVerb),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum HaproxyVerb {
+    /// Print a whole configuration of HAProxy for the brokers of a cluster
+    Render(RenderHaproxy),
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("brokers").required(true))]
+pub(crate) struct RenderHaproxy {
+    /// Where the brokers are registered, as zk://host:port,host:port/chroot
+    #[arg(long, value_name = "URL", group = "brokers")]
+    pub(crate) registry: Option<String>,
+    /// A broker, as ID=HOST:PORT or ID=https://HOST:PORT, instead of a registry; may be given again
+    #[arg(long, value_name = "ID=ADDR", group = "brokers")]
+    pub(crate) server: Vec<String>,
+    /// File of the cluster key [default: /etc/hera/cluster.key]
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    pub(crate) cluster_key: Option<PathBuf>,
+    /// Where callers come in, as IP:PORT, *:PORT or fd@NUMBER; may be given again [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Vec<String>,
+    /// Certificate and key for callers (one PEM file): HTTPS with HTTP/2
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Certificates to trust (PEM): of brokers that speak TLS, and of ZooKeeper with zks://
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Socket for HAProxy's Runtime API
+    #[arg(long, value_name = "PATH")]
+    pub(crate) stats: Option<PathBuf>,
+    /// Connections of callers at once; HAProxy needs four descriptors for each
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) maxconn: u32,
+    /// Calls at once with one broker, in each of two backends
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) server_maxconn: u32,
+    /// Threads of HAProxy [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) nbthread: Option<u32>,
+    /// User and group that HAProxy becomes, when root starts it
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Unix socket on which HAProxy speaks to itself [default: an abstract one named for the first --bind]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) inner: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]

@@ -9,6 +9,7 @@ mod broker;
 mod cluster;
 mod configuration;
 mod failure;
+mod haproxy;
 mod key;
 mod look;
 mod output;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, ClusterVerb, ConfigVerb, KeyVerb, TokenVerb, Verb};
+use args::{Arguments, ClusterVerb, ConfigVerb, HaproxyVerb, KeyVerb, TokenVerb, Verb};
 use failure::Failure;
 
 /// Frees on one thread what another allocated at little cost, as calls that cross cores do.
@@ -57,5 +58,6 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Config(ConfigVerb::Check(args)) => configuration::check(args),
         Verb::Config(ConfigVerb::Show(args)) => configuration::show(args),
         Verb::Cluster(ClusterVerb::Init(args)) => cluster::init(&args),
+        Verb::Haproxy(HaproxyVerb::Render(args)) => haproxy::render(&args),
     }
 }

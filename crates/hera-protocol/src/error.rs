@@ -32,6 +32,17 @@ pub enum RetrySafe {
     Idempotent,
 }
 
+impl RetrySafe {
+    /// The word for it in a problem, where this is known of the call: what never ran may always be sent again, unless it would fail again.
+    pub fn of_call(self, executed: Executed) -> &'static str {
+        match (self, executed) {
+            (RetrySafe::Yes, _) | (RetrySafe::Idempotent, Executed::No) => "yes",
+            (RetrySafe::Idempotent, Executed::Maybe) => "idempotent",
+            (RetrySafe::No, _) => "no",
+        }
+    }
+}
+
 macro_rules! codes {
     ($($variant:ident $name:literal $number:expr, $status:expr, $executed:ident $retry:ident $meaning:literal;)*) => {
         /// A stable error code; what each means stands in `spec/errors.md`.
@@ -122,6 +133,9 @@ codes! {
     RegistryUnavailable "registry_unavailable" None, Some(503), No Yes "the registry is out of reach and the token was never seen here";
     DeadlineExceeded "deadline_exceeded" None, Some(504), Maybe Idempotent "no answer before the deadline; the worker was told to cancel";
     DrainTimeout "drain_timeout" None, Some(502), Maybe Idempotent "the broker was stopping and could not wait any longer";
+    NoBroker "no_broker" None, Some(503), Maybe Idempotent "HAProxy found no broker that is ready and has room; `no` where it tries no call twice";
+    BrokerLost "broker_lost" None, Some(502), Maybe Idempotent "the broker went away, or answered no HTTP, while it had the call";
+    BrokerTimeout "broker_timeout" None, Some(504), Maybe Idempotent "the broker was silent for longer than HAProxy waits";
 }
 
 impl Code {
