@@ -1,20 +1,18 @@
-//! HAProxy in front of a broker, with the settings that are shipped with Hera as far as they concern what a caller sends.
+//! HAProxy in front of brokers, with the configuration that is shipped with Hera.
 
-use crate::broker::TestBroker;
+use crate::binary::command;
+use crate::broker::{TestBroker, Verdict};
 use crate::http::{HttpConnection, Request, Response};
 use crate::log::Log;
 use crate::wait::{PATIENCE, wait_at_most, wait_until};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 const READY: &str = "/-/ready";
-/// Tells the HAProxies of one test process apart.
-static COUNT: AtomicU32 = AtomicU32::new(0);
 const CONTROL: &str = "control.sock";
 /// Last lines of the log of a failed test.
 const LOG_SHOWN: usize = 200;
@@ -61,21 +59,26 @@ impl Haproxy {
         Haproxy::before_all(&[broker.http()])
     }
 
-    /// Starts one in front of these brokers, with the settings that are shipped with Hera, and waits until it serves.
+    /// Starts one in front of these brokers with what `hera haproxy render` prints, and waits until it serves. Only the form of its log is
+    /// another, and it has one thread, so that the log has the order of what happened.
     pub fn before_all(brokers: &[SocketAddr]) -> Haproxy {
+        let haproxy = Haproxy::changed(brokers, &["--nbthread", "1"], with_own_log);
+        wait_until("HAProxy to serve", || haproxy.ask(&Request::get(READY)).status == 200);
+        haproxy
+    }
+
+    /// Starts one in front of these brokers with these options of `hera haproxy render`, and with `change` made to what that printed. It
+    /// takes callers when this returns, whatever it answers them.
+    pub fn changed(brokers: &[SocketAddr], options: &[&str], change: impl FnOnce(&str) -> String) -> Haproxy {
+        let dir = tempfile::tempdir().unwrap();
+        let configuration = change(&rendered(brokers, &dir.path().join("inner.sock"), options));
         // The socket is made here and handed over as its standard input: the port is known, and nobody can take it in between.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        Haproxy::start(&configuration(brokers), address, Stdio::from(OwnedFd::from(listener)))
+        Haproxy::start(dir, &configuration, address, Stdio::from(OwnedFd::from(listener)))
     }
 
-    /// Starts one with this whole configuration, which binds `address`, and waits until it serves.
-    pub fn with_configuration(configuration: &str, address: SocketAddr) -> Haproxy {
-        Haproxy::start(configuration, address, Stdio::null())
-    }
-
-    fn start(configuration: &str, address: SocketAddr, stdin: Stdio) -> Haproxy {
-        let dir = tempfile::tempdir().unwrap();
+    fn start(dir: tempfile::TempDir, configuration: &str, address: SocketAddr, stdin: Stdio) -> Haproxy {
         let (file, control) = (dir.path().join("haproxy.cfg"), dir.path().join("control.cfg"));
         std::fs::write(&file, configuration).unwrap();
         // In a file of its own, so that the configuration under test stays as it is.
@@ -95,9 +98,7 @@ impl Haproxy {
             .unwrap_or_else(|error| panic!("haproxy (package haproxy) does not start: {error}"));
         let log = Log::of(child.stdout.take().unwrap());
         let haproxy = Haproxy { address, child, log, dir };
-        wait_until("HAProxy to serve", || {
-            TcpStream::connect(address).is_ok() && haproxy.ask(&Request::get(READY)).status == 200
-        });
+        wait_until("HAProxy to start", || UnixStream::connect(haproxy.dir.path().join(CONTROL)).is_ok());
         haproxy
     }
 
@@ -201,88 +202,24 @@ fn forwarded(line: &str) -> Option<Forwarded> {
     })
 }
 
-/// The settings that are shipped with Hera, for brokers named `b1`, `b2` and so on. One thread, so that the log has the order of what happened.
-///
-/// `req.fhdr` and not `req.hdr`, which takes the last part between commas: setting a header again from that would make one token of two, and refuse nothing.
-fn configuration(brokers: &[SocketAddr]) -> String {
-    let named = brokers.iter().zip(1..);
-    let servers: String = named.map(|(address, n)| format!("    server b{n} {address} check\n")).collect();
-    let error = |status: u16, executed: &str| {
-        format!(
-            "    http-error status {status} content-type application/problem+json lf-string \
-             '{{\"type\":\"about:blank\",\"status\":{status},\"code\":\"proxy_{status}\"}}' hdr Hera-Executed {executed}\n"
-        )
-    };
-    let errors = |executed_503: &str| {
-        [(500, "maybe"), (502, "maybe"), (503, executed_503), (504, "maybe")]
-            .map(|(status, executed)| error(status, executed))
-            .concat()
-    };
-    let (front_errors, idem_errors, once_errors) =
-        ([error(400, "no"), error(408, "no")].concat(), errors("maybe"), errors("no"));
-    // HAProxy closes a caller's connection in silence when a broker is lost under any but the first call on it ("the client is required to
-    // retry"), and no option turns that off. Calls that it may not send again go through a connection of its own each, within the same
-    // process, so that they are first ones and are answered 502.
-    let first = format!("abns@hera-first-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let checks = r#"    option httpchk
-    http-check send meth GET uri /-/ready ver HTTP/1.1 hdr Host hera
-    http-check disable-on-404
-    http-response set-status 503 if { status 425 }
-"#;
-    format!(
-        r#"global
-    nbthread 1
-    maxconn 4000
-    tune.bufsize 65536
-    log stdout format raw local0
+/// What `hera haproxy render` prints for brokers named `b1`, `b2` and so on, callers that come in by standard input, and these options.
+fn rendered(brokers: &[SocketAddr], inner: &Path, options: &[&str]) -> String {
+    let mut render = command();
+    render.args(["haproxy", "render", "--bind", "fd@0", "--inner"]).arg(inner).args(options);
+    for (address, n) in brokers.iter().zip(1..) {
+        render.args(["--server", &format!("b{n}={address}")]);
+    }
+    let verdict = Verdict::of(&mut render);
+    assert_eq!(verdict.code, 0, "{}", verdict.stderr);
+    verdict.stdout
+}
 
-defaults
-    mode http
-    log global
-    option http-buffer-request
-    option redispatch 1
-    retries 2
-    timeout http-request 10s
-    timeout http-keep-alive 20s
-    timeout client 30s
-    timeout connect 1s
-    timeout queue 2s
-    timeout server 310s
-    timeout tunnel 1h
-    timeout check 400ms
-    default-server inter 500ms fastinter 100ms fall 2 rise 2 observe layer4 error-limit 3 on-error mark-down on-marked-down shutdown-sessions maxconn 1000
-
-frontend callers
-    bind fd@0
-{front_errors}    log-format "request %ST %[var(txn.worker)] %HM %HU %s %tsc %Tt"
-    http-request deny deny_status 400 if {{ req.fhdr_cnt(Hera-Token) gt 1 }} || {{ req.fhdr_cnt(Hera-Timeout) gt 1 }}
-    http-request set-var(txn.timeout) req.fhdr(Hera-Timeout)
-    http-request set-var(txn.token) req.fhdr(Hera-Token)
-    http-request del-header hera- -m beg
-    http-request set-header Hera-Timeout %[var(txn.timeout)] if {{ var(txn.timeout) -m found }}
-    http-request set-header Hera-Token %[var(txn.token)] if {{ var(txn.token) -m found }}
-    http-request set-header Hera-Peer retry-425
-    http-request set-header X-Forwarded-For %[src]
-    http-response set-var(txn.worker) res.hdr(Hera-Worker)
-    acl idempotent method GET HEAD OPTIONS PUT DELETE
-    use_backend idem if idempotent
-    default_backend once
-
-backend idem
-{checks}{idem_errors}    retry-on conn-failure empty-response 425
-{servers}
-backend once
-    http-reuse never
-    option http-server-close
-{once_errors}    server first {first}
-
-frontend first
-    bind {first}
-    default_backend once_brokers
-
-backend once_brokers
-    http-reuse always
-{checks}{once_errors}    retry-on conn-failure 425
-{servers}"#
-    )
+/// The same with lines of the log that this fixture reads: they tell the target as it was sent, and whether a worker answered.
+fn with_own_log(configuration: &str) -> String {
+    let own = "    http-after-response set-var(txn.worker) res.hdr(Hera-Worker)
+    log-format \"request %ST %[var(txn.worker)] %HM %HU %[var(txn.broker)] %tsc %Tt\"";
+    let lines = configuration
+        .lines()
+        .map(|line| if line.trim_start().starts_with("log-format ") { own } else { line });
+    lines.flat_map(|line| [line, "\n"]).collect()
 }

@@ -170,7 +170,7 @@ fn headers_that_only_brokers_may_set_come_from_nobody_else() {
     let params = response.json();
     let headers: Vec<(String, String)> = serde_json::from_value(params["headers"].clone()).unwrap();
     let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["host", "x-kept", "x-forwarded-for"]);
+    assert_eq!(names, ["host", "x-kept", "x-forwarded-for", "x-forwarded-proto"]);
     assert!(params["timeout_ms"].as_u64().unwrap() <= 900, "Hera-Timeout is the caller's to set: {params}");
     assert_eq!(params["caller"]["token"], "token-1");
 }
@@ -205,7 +205,7 @@ fn what_connection_names_takes_no_trusted_header_away() {
     let (headers, _) = front.headers(request.clone());
 
     let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["host", "x-forwarded-for"]);
+    assert_eq!(names, ["host", "x-forwarded-for", "x-forwarded-proto"]);
     // And a token that is named so is judged all the same.
     let bearer = request.header("Authorization", format!("Bearer {}", front.stage.token));
     assert_eq!(front.ask(bearer).code(), "ambiguous_credentials");

@@ -138,7 +138,7 @@ defaults
     # Over the longest deadline of a call (300 s): a slow answer is the broker's to judge. A frozen broker is cut by its check.
     timeout server 310s
     timeout tunnel 1h
-    timeout check 500ms
+    timeout check 400ms
     # A second and a third broker, for what each backend's `retry-on` allows; never the same one again.
     retries 2
     option redispatch 1
@@ -291,10 +291,11 @@ backend idem
     # A broker may have run the call and died before HAProxy ran out of others.
     http-error {}
 {CHECKS}    # Two checks that fail, or three connections, take a broker out; never its answers: one endpoint's own 5xx would take out all.
-    # A broker that is down may be frozen, with calls in it: their connections are cut, so that they are asked again or answered.
+    # A broker that is down may be frozen, with calls in it: their connections are cut, so that they are asked again or answered. That
+    # is after 500 + 400 + 100 + 400 ms at the latest.
     # A broker that comes back starts slowly. `maxconn` of both backends, of every HAProxy, is to stay under the broker's own limit
     # of connections (`http.connections_max`, 10000).
-    default-server check inter 500ms fastinter 200ms fall 2 rise 2 observe layer4 error-limit 3 on-error mark-down
+    default-server check inter 500ms fastinter 100ms fall 2 rise 2 observe layer4 error-limit 3 on-error mark-down
     default-server on-marked-down shutdown-sessions slowstart 10s maxconn {}
 ",
         problem.reply(),
