@@ -4,7 +4,7 @@ use crate::core::Shared;
 use crate::mail::Mail;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ pub enum Readiness {
 #[derive(Debug, Default)]
 pub struct Phase {
     name: AtomicU8,
+    /// It was ready once. Youth does not come back: where all brokers are fresh, one worker that joins would take them all out of balancing.
+    grown: AtomicBool,
     probers: Mutex<HashMap<IpAddr, Prober>>,
 }
 
@@ -86,7 +88,9 @@ impl Phase {
             PhaseName::Serving if !shared.registry.is_loaded() || shared.registry.is_closed() => {
                 Readiness::Young
             }
+            PhaseName::Serving if self.grown.load(Ordering::Relaxed) => Readiness::Ready,
             PhaseName::Serving if age >= YOUTH_MAX || age.saturating_sub(joined) >= CALM && age >= CALM => {
+                self.grown.store(true, Ordering::Relaxed);
                 Readiness::Ready
             }
             PhaseName::Serving => Readiness::Young,

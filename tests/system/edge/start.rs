@@ -1,6 +1,7 @@
 //! A broker that cannot start says why in one line, and with which exit code.
 
-use hera_testkit::{BrokerBuilder, TestBroker, Verdict};
+use hera_testkit::http::Request;
+use hera_testkit::{BrokerBuilder, TestBroker, Verdict, wait_until};
 
 /// One line on stderr with all these parts, nothing on stdout, and this exit code.
 fn says(verdict: &Verdict, code: i32, parts: &[&str]) {
@@ -124,4 +125,15 @@ fn second_sigterm_ends_it_at_once() {
     broker.sigterm();
     assert_eq!(broker.wait_exit(), 0);
     worker.leave();
+}
+
+#[test]
+fn worker_that_joins_does_not_make_a_ready_broker_young_again() {
+    let broker = TestBroker::start();
+    let readiness = || broker.ask(&Request::get("/-/ready")).status;
+    wait_until("the broker to be ready", || readiness() == 200);
+
+    let _worker = broker.worker("late", &["GET /a"]);
+
+    assert_eq!(readiness(), 200);
 }
