@@ -17,6 +17,8 @@ pub struct Call {
     pub begun_us: u64,
     /// In an open loop, how late it began because all callers were still waiting for answers.
     pub lag: Duration,
+    /// From its beginning to the head of its answer, or to its end without one: deadlines bound that.
+    pub head: Duration,
     /// From its beginning to the end of its answer.
     pub took: Duration,
     /// The time that it has at Hera.

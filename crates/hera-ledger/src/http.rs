@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 const HEADERS_MAX: usize = 64;
 const HEAD_MAX: usize = 64 * 1024;
@@ -52,8 +53,13 @@ impl Connection {
         }
     }
 
-    /// Sends a request and reads its answer; gives the connection back if it may be used again.
-    pub async fn exchange(mut self, request: &[u8], nonce: Nonce) -> (Outcome, Option<Connection>) {
+    /// Sends a request and reads its answer; gives the connection back if it may be used again. `head_at` is set when the answer's head is there.
+    pub async fn exchange(
+        mut self,
+        request: &[u8],
+        nonce: Nonce,
+        head_at: &mut Option<Instant>,
+    ) -> (Outcome, Option<Connection>) {
         // A refusal may stand in the input though the rest of the request could not be sent.
         let sent = self.stream.write_all(request).await;
         let mut head = match self.head().await {
@@ -66,6 +72,7 @@ impl Connection {
                 return (Outcome::NoAnswer(why), None);
             }
         };
+        *head_at = Some(Instant::now());
         let body = match self.body(&head.framing).await {
             Ok(body) => body,
             Err(error) => return (Outcome::Cut(head.answer.status, error.to_string()), None),

@@ -139,7 +139,8 @@ async fn call_on(plan: Arc<Plan>, state: Arc<State>, begun: Instant) {
         state.begun.fetch_add(1, Ordering::Relaxed);
         let (began, begun_us) = (Instant::now(), now_us());
         let fresh = kept.take().filter(|(c, last)| last.elapsed() < IDLE_MAX && !c.is_stale());
-        let (outcome, connection) = exchange(&plan, fresh.map(|(c, _)| c), &planned).await;
+        let mut head_at = None;
+        let (outcome, connection) = exchange(&plan, fresh.map(|(c, _)| c), &planned, &mut head_at).await;
         kept = connection.map(|connection| (connection, Instant::now()));
         let away = matches!(outcome, Outcome::NotSent(_));
         state.enter(Call {
@@ -148,6 +149,7 @@ async fn call_on(plan: Arc<Plan>, state: Arc<State>, begun: Instant) {
             idempotent: planned.idempotent,
             begun_us,
             lag: began.saturating_duration_since(due),
+            head: head_at.unwrap_or_else(Instant::now).saturating_duration_since(began),
             took: began.elapsed(),
             deadline: planned.deadline,
             outcome,
@@ -158,7 +160,12 @@ async fn call_on(plan: Arc<Plan>, state: Arc<State>, begun: Instant) {
     }
 }
 
-async fn exchange(plan: &Plan, kept: Option<Connection>, planned: &Planned) -> (Outcome, Option<Connection>) {
+async fn exchange(
+    plan: &Plan,
+    kept: Option<Connection>,
+    planned: &Planned,
+    head_at: &mut Option<Instant>,
+) -> (Outcome, Option<Connection>) {
     let until = Instant::now() + planned.deadline + PATIENCE;
     let connection = match kept {
         Some(connection) => connection,
@@ -168,7 +175,7 @@ async fn exchange(plan: &Plan, kept: Option<Connection>, planned: &Planned) -> (
             Err(_) => return (Outcome::NotSent("nobody took the connection in time".to_owned()), None),
         },
     };
-    let exchanged = timeout_at(until, connection.exchange(&planned.bytes, planned.nonce)).await;
+    let exchanged = timeout_at(until, connection.exchange(&planned.bytes, planned.nonce, head_at)).await;
     exchanged.unwrap_or_else(|_| {
         (Outcome::NoAnswer(format!("nothing came within {PATIENCE:?} of its deadline")), None)
     })

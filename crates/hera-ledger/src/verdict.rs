@@ -181,10 +181,10 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.nonce, self.broken.text())?;
         if let Some(call) = &self.call {
-            let (begun, took) = (Clock(call.begun_us), call.took);
+            let (begun, head, took) = (Clock(call.begun_us), call.head, call.took);
             write!(
                 f,
-                "\n    {begun} {} took {took:?} of {:?}: {}",
+                "\n    {begun} {} took {head:?} to the head, {took:?} in all, of {:?}: {}",
                 call.method,
                 call.deadline,
                 call.outcome.label()
@@ -232,6 +232,7 @@ mod tests {
             idempotent: method.is_idempotent(),
             begun_us: 3_600_000_000 + 61_000_000,
             lag: Duration::ZERO,
+            head: Duration::from_millis(ms),
             took: Duration::from_millis(ms),
             deadline: Duration::from_secs(15),
             outcome: Outcome::Answered(answer),

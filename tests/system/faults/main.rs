@@ -7,3 +7,4 @@
 
 mod brokers;
 mod stage;
+mod workers;

@@ -94,6 +94,13 @@ impl Stage {
         Plan::new(address, self.token.clone(), PREFIX)
     }
 
+    /// The text of a call of a worker's own endpoint, through the first broker.
+    pub(crate) fn ask(&self, target: &str) -> String {
+        let response = self.brokers[0].ask(&Request::get(&format!("{PREFIX}{target}")).token(&self.token));
+        assert_eq!(response.status, 200, "{response:?}");
+        response.text().to_owned()
+    }
+
     /// Ends the swarm and holds all its calls against all runs; prints the counts.
     pub(crate) fn judge(&self, swarm: Swarm, terms: Terms) -> (Verdict, Vec<Call>) {
         swarm.stop();
@@ -129,6 +136,14 @@ pub(crate) fn wait_calls(swarm: &Swarm, more: u64) {
 /// Whether tests are to be as large as the table of faults asks.
 pub(crate) fn is_long() -> bool {
     std::env::var("FAULTS").is_ok_and(|value| value == "long")
+}
+
+/// The other one of the two.
+pub(crate) fn other(language: Language) -> Language {
+    match language {
+        Language::Rust => Language::Node,
+        Language::Node => Language::Rust,
+    }
 }
 
 fn program(language: Language) -> Command {
