@@ -6,5 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod brokers;
+mod signals;
 mod stage;
 mod workers;
