@@ -4,6 +4,7 @@
 //! - [`RawWorker`]: a wire peer that can do everything right, and everything wrong,
 //! - [`http`] and [`curl`]: a caller that sends literal bytes, and a real one,
 //! - [`Haproxy`]: the proxy that stands in front of brokers,
+//! - [`Relay`]: a line that delays, tears, holds and resets what goes over it,
 //! - [`TestZooKeeper`]: real servers, one or three, that can be killed, frozen and wiped,
 //! - [`TestCluster`]: many brokers on one real ZooKeeper,
 //! - [`Canary`]: a good worker whose endpoint must go on answering, whatever else happens,
@@ -21,6 +22,7 @@ pub mod http;
 mod log;
 mod process;
 mod raw_worker;
+mod relay;
 mod serving;
 mod wait;
 mod zookeeper;
@@ -34,6 +36,7 @@ pub use haproxy::{Forwarded, Haproxy, ServerState};
 pub use log::Log;
 pub use process::signal;
 pub use raw_worker::{Call, RawWorker, frame_bytes, hello, refusal};
+pub use relay::{Harm, Harms, Relay};
 pub use serving::{Reply, Serving};
 pub use wait::{PATIENCE, wait_at_most, wait_until};
 pub use zookeeper::{Mode, TestZooKeeper};
