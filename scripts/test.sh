@@ -30,7 +30,7 @@ counts() {
     END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }'
 }
 
-part tools scripts/ensure.sh curl cc promtool haproxy python3 venv zookeeper
+part tools scripts/ensure.sh curl cc promtool haproxy python3 venv zookeeper ip nft
 part node-build bash -c 'cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build'
 part format bash -c 'cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check'
 part lint cargo clippy --workspace --all-targets --quiet -- -D warnings

@@ -5,6 +5,7 @@
 //! - [`http`] and [`curl`]: a caller that sends literal bytes, and a real one,
 //! - [`Haproxy`]: the proxy that stands in front of brokers,
 //! - [`Relay`]: a line that delays, tears, holds and resets what goes over it,
+//! - [`Netns`]: a namespace whose line can go dead in one direction or both,
 //! - [`TestZooKeeper`]: real servers, one or three, that can be killed, frozen and wiped,
 //! - [`TestCluster`]: many brokers on one real ZooKeeper,
 //! - [`Canary`]: a good worker whose endpoint must go on answering, whatever else happens,
@@ -20,6 +21,7 @@ mod curl;
 mod haproxy;
 pub mod http;
 mod log;
+mod netns;
 mod process;
 mod raw_worker;
 mod relay;
@@ -34,6 +36,7 @@ pub use cluster::TestCluster;
 pub use curl::{Curl, curl};
 pub use haproxy::{Forwarded, Haproxy, ServerState};
 pub use log::Log;
+pub use netns::{Cut, Netns};
 pub use process::signal;
 pub use raw_worker::{Call, RawWorker, frame_bytes, hello, refusal};
 pub use relay::{Harm, Harms, Relay};

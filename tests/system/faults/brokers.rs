@@ -1,7 +1,7 @@
 //! Brokers behind HAProxy that are killed, frozen, and restarted one by one (A5, A6, A7).
 
-use crate::stage::{Stage, is_long, wait_calls};
-use hera_ledger::{Method, Outcome, Pace, Plan, Swarm, Terms};
+use crate::stage::{Stage, failed, is_long, wait_calls};
+use hera_ledger::{Method, Pace, Plan, Swarm, Terms};
 use hera_testkit::{Haproxy, wait_at_most};
 use hera_tests::worker_process::Language::{Node, Rust};
 use std::time::{Duration, Instant};
@@ -91,8 +91,7 @@ fn rolling_restart_of_brokers_loses_nothing() {
     let (verdict, calls) = stage.judge(swarm, Terms::default());
 
     verdict.must_be_clean();
-    let bad =
-        calls.iter().find(|call| !matches!(&call.outcome, Outcome::Answered(answer) if answer.is_success()));
+    let bad = failed(&calls).next();
     assert!(
         bad.is_none(),
         "{} calls failed; the first: {bad:?}\n{}",

@@ -6,6 +6,26 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod brokers;
+mod lines;
 mod signals;
 mod stage;
 mod workers;
+
+/// Makes of each function over a language two tests, `rust::name` and `node::name`.
+macro_rules! in_both_languages {
+    ($($name:ident)*) => {
+        mod rust {
+            $(#[test]
+            fn $name() {
+                super::$name(hera_tests::worker_process::Language::Rust);
+            })*
+        }
+        mod node {
+            $(#[test]
+            fn $name() {
+                super::$name(hera_tests::worker_process::Language::Node);
+            })*
+        }
+    };
+}
+use in_both_languages;

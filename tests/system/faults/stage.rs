@@ -1,8 +1,8 @@
 //! Brokers with the same records, one service, a token that may call it, and a folder of runs.
 
-use hera_ledger::{Call, Ledger, Plan, RunFiles, Swarm, Terms, Verdict};
+use hera_ledger::{Call, Ledger, Outcome, Plan, RunFiles, Swarm, Terms, Verdict};
 use hera_testkit::http::Request;
-use hera_testkit::{BrokerBuilder, Haproxy, TestBroker, wait_at_most, wait_until};
+use hera_testkit::{BrokerBuilder, Haproxy, Netns, Relay, TestBroker, wait_at_most, wait_until};
 use hera_tests::worker_process::{Language, Orders, WorkerProcess, beside_test, root};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -29,8 +29,13 @@ pub(crate) struct Stage {
 impl Stage {
     /// So many brokers.
     pub(crate) fn of(count: usize) -> Stage {
+        Stage::with(BrokerBuilder::default(), count)
+    }
+
+    /// So many, the first of which is made like this.
+    pub(crate) fn with(first: BrokerBuilder, count: usize) -> Stage {
         let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = TestBroker::start();
+        let first = first.start();
         let (token, secret) = (first.token(&["* /0/**"]), first.key("ledger", &["/0/ledger/**"]));
         let mut brokers = vec![first];
         for _ in 1..count {
@@ -57,6 +62,21 @@ impl Stage {
     /// Starts a worker.
     pub(crate) fn begin_worker(&self, language: Language, name: &str) -> WorkerProcess {
         WorkerProcess::spawn(&mut program(language), name, &self.orders)
+    }
+
+    /// Starts a worker in a namespace and waits until all brokers send it calls.
+    pub(crate) fn worker_in(&self, netns: &Netns, language: Language, name: &str) -> WorkerProcess {
+        let worker = WorkerProcess::spawn(&mut netns.command(&program(language)), name, &self.orders);
+        self.wait_serving(&worker);
+        worker
+    }
+
+    /// Starts a worker that dials the first broker through a relay, and waits until it serves.
+    pub(crate) fn worker_over(&self, relay: &Relay, language: Language, name: &str) -> WorkerProcess {
+        let orders = Orders { brokers: format!("hera://{}", relay.address()), ..self.orders.clone() };
+        let worker = WorkerProcess::spawn(&mut program(language), name, &orders);
+        self.wait_serving(&worker);
+        worker
     }
 
     /// Waits until all brokers that run send calls to this worker.
@@ -131,6 +151,16 @@ pub(crate) fn record(broker: &TestBroker, worker: &WorkerProcess) -> Option<Valu
 pub(crate) fn wait_calls(swarm: &Swarm, more: u64) {
     let until = swarm.ended() + more;
     wait_until(&format!("{more} more calls to end"), || swarm.ended() >= until);
+}
+
+/// Calls that ended in anything but 2xx.
+pub(crate) fn failed(calls: &[Call]) -> impl Iterator<Item = &Call> {
+    calls.iter().filter(|call| !matches!(&call.outcome, Outcome::Answered(answer) if answer.is_success()))
+}
+
+/// In the unit of the ledger's times.
+pub(crate) fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap()
 }
 
 /// Whether tests are to be as large as the table of faults asks.

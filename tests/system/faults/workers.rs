@@ -1,8 +1,9 @@
 //! Workers that are killed, frozen, hang, and are restarted one by one (A1, A2, A3, A8).
 
-use crate::stage::{Stage, is_long, other, record, wait_calls};
+use crate::in_both_languages;
+use crate::stage::{Stage, failed, is_long, other, record, us, wait_calls};
 use hera_ledger::run::now_us;
-use hera_ledger::{Call, Kind, Method, Mix, Outcome, Plan, Swarm, Terms};
+use hera_ledger::{Kind, Method, Mix, Plan, Swarm, Terms};
 use hera_testkit::{signal, wait_at_most, wait_until};
 use hera_tests::worker_process::{Language, WorkerProcess};
 use std::time::{Duration, Instant};
@@ -11,23 +12,6 @@ use std::time::{Duration, Instant};
 const OUT_AFTER: Duration = Duration::from_millis(100);
 /// A frozen one: two polls of its load missed, and the look that sees it.
 const BYPASSED_AFTER: Duration = Duration::from_millis(4_600);
-
-macro_rules! in_both_languages {
-    ($($name:ident)*) => {
-        mod rust {
-            $(#[test]
-            fn $name() {
-                super::$name(hera_tests::worker_process::Language::Rust);
-            })*
-        }
-        mod node {
-            $(#[test]
-            fn $name() {
-                super::$name(hera_tests::worker_process::Language::Node);
-            })*
-        }
-    };
-}
 
 in_both_languages! {
     killed_worker_under_500_calls_costs_only_what_may_not_run_again
@@ -168,12 +152,4 @@ fn rolling_restart_of_workers_loses_nothing() {
 
 fn in_flight(stage: &Stage, worker: &WorkerProcess) -> u64 {
     record(&stage.brokers[0], worker).and_then(|record| record["in_flight"].as_u64()).unwrap_or(0)
-}
-
-fn failed(calls: &[Call]) -> impl Iterator<Item = &Call> {
-    calls.iter().filter(|call| !matches!(&call.outcome, Outcome::Answered(answer) if answer.is_success()))
-}
-
-fn us(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap()
 }
