@@ -21,15 +21,19 @@ pub struct Terms {
     pub run_within: Option<Duration>,
 }
 
-impl Default for Terms {
+impl Terms {
     /// The promises alone.
+    pub const PROMISES: Terms = Terms {
+        lost_connections: false,
+        cut_answers: false,
+        answer_within: Some(Duration::from_secs(1)),
+        run_within: Some(Duration::from_millis(200)),
+    };
+}
+
+impl Default for Terms {
     fn default() -> Terms {
-        Terms {
-            lost_connections: false,
-            cut_answers: false,
-            answer_within: Some(Duration::from_secs(1)),
-            run_within: Some(Duration::from_millis(200)),
-        }
+        Terms::PROMISES
     }
 }
 

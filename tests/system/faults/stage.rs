@@ -1,6 +1,6 @@
 //! Brokers with the same records, one service, a token that may call it, and a folder of runs.
 
-use hera_ledger::{Call, Ledger, Outcome, Plan, RunFiles, Swarm, Terms, Verdict};
+use hera_ledger::{Call, Kind, Ledger, Method, Mix, Outcome, Plan, RunFiles, Swarm, Terms, Verdict};
 use hera_testkit::http::Request;
 use hera_testkit::{BrokerBuilder, Haproxy, Netns, Relay, TestBroker, wait_at_most, wait_until};
 use hera_tests::worker_process::{Language, Orders, WorkerProcess, beside_test, root};
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(crate) const PREFIX: &str = "/0/ledger";
 /// Ten processes that start at once take their time on two cores.
 const START: Duration = Duration::from_secs(30);
+
+const CANARY: Duration = Duration::from_secs(1);
 
 /// Two cores: each fault has them for itself.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -62,6 +64,14 @@ impl Stage {
     /// Starts a worker.
     pub(crate) fn begin_worker(&self, language: Language, name: &str) -> WorkerProcess {
         WorkerProcess::spawn(&mut program(language), name, &self.orders)
+    }
+
+    /// Starts a worker that knows this broker alone, and waits until that sends it calls.
+    pub(crate) fn worker_at(&self, broker: &TestBroker, language: Language, name: &str) -> WorkerProcess {
+        let orders = Orders { brokers: broker.workers_url(), ..self.orders.clone() };
+        let worker = WorkerProcess::spawn(&mut program(language), name, &orders);
+        wait_serving_at(broker, &worker);
+        worker
     }
 
     /// Starts a worker in a namespace and waits until all brokers send it calls.
@@ -121,10 +131,20 @@ impl Stage {
         response.text().to_owned()
     }
 
-    /// Ends the swarm and holds all its calls against all runs; prints the counts.
+    /// Ends the swarm and holds all its calls against all runs; prints the counts. Each broker that runs must answer a caller that is new to
+    /// it within a second, whatever was done to it before.
     pub(crate) fn judge(&self, swarm: Swarm, terms: Terms) -> (Verdict, Vec<Call>) {
         swarm.stop();
-        self.judge_calls(swarm.finish(), terms)
+        let mut calls = swarm.finish();
+        for broker in self.brokers.iter().filter(|broker| broker.is_running()) {
+            let mix = Mix::of([(1, Method::Get, Kind::Now)]);
+            let plan = Plan { mix, calls: Some(1), connections: 1, ..self.plan(broker.http()) };
+            let canary = Swarm::start(plan).finish();
+            let in_time = canary[0].took < CANARY && failed(&canary).next().is_none();
+            assert!(in_time, "the canary at broker {}: {:?}", broker.id(), canary[0]);
+            calls.extend(canary);
+        }
+        self.judge_calls(calls, terms)
     }
 
     /// Holds calls against all runs; prints the counts.
@@ -136,6 +156,13 @@ impl Stage {
         eprintln!("{verdict}");
         (verdict, calls)
     }
+}
+
+fn wait_serving_at(broker: &TestBroker, worker: &WorkerProcess) {
+    wait_at_most(START, &format!("worker {} to serve", worker.name()), || {
+        assert!(worker.runs(), "worker {} ended before it served", worker.name());
+        record(broker, worker).is_some_and(|record| record["state"] == "ok" && !record["cpu"].is_null())
+    });
 }
 
 /// This worker as a broker tells of it; an instance name holds the process id.
