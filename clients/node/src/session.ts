@@ -310,11 +310,12 @@ export class Session implements CallHost {
     this.#starting = false;
     const calls = this.#arrived;
     this.#arrived = [];
-    const now = this.#host.clock.now();
     this.#connection.hold();
     for (const call of calls) {
       if (!call.live) continue;
-      if (call.deadline <= now) call.fail("past_deadline", "the deadline passed before the handler started");
+      // Asked anew for each: the process may be frozen between two of them, or the one before may take long (P-37).
+      if (call.deadline <= this.#host.clock.now())
+        call.fail("past_deadline", "the deadline passed before the handler started");
       else this.#host.start(call, this.#faults.get(call));
     }
     this.#connection.release();

@@ -128,6 +128,30 @@ test("call read after the loop was blocked past its deadline is not started", as
   assert.ok(codeOf(answer) === "past_deadline" ? ran.length === 0 : ran.length === 1);
 });
 
+test("call whose deadline passes while the handler before it blocks the loop is not started", async (t) => {
+  let started = 0;
+  const { worker } = await connected(t, (app) => {
+    app.get("/0/block", (_req, res) => {
+      started += 1;
+      // Under what makes the clock late, and over the deadline of what was read together with this.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+      res.json({});
+    });
+  });
+  const [first, second] = [worker.nextId(), worker.nextId()];
+
+  worker.raw(
+    Buffer.concat([
+      worker.callFrame(first, "GET /0/block"),
+      worker.callFrame(second, "GET /0/block", { timeout_ms: 30 }),
+    ]),
+  );
+
+  assert.equal((await worker.response(first)).message.result.status, 200);
+  assert.equal(codeOf(await worker.response(second)), "past_deadline");
+  assert.equal(started, 1);
+});
+
 test("deadline aborts the signal of a running handler", async (t) => {
   let aborted: unknown;
   const { worker } = await connected(t, (app) =>
