@@ -18,6 +18,8 @@ export const NODE_BYTES_MAX = 4_096;
 /** a worker dials no more. */
 export const BROKERS_MAX = 64;
 
+/** Curator's name of the service. */
+const SERVICE = "brokers";
 const TLS = "hera/1+tls";
 const TCP = "hera/1+tcp";
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -38,7 +40,8 @@ export function readBrokerNode(name: string, data: Uint8Array): BrokerNode | Ski
     return "bad_json";
   }
   const node = checkBroker(value);
-  return typeof node === "object" && node.id !== name ? "bad_node" : node;
+  if (typeof node === "string") return node;
+  return node.id === name && (value as { name?: unknown }).name === SERVICE ? node : "bad_node";
 }
 
 /** Reads a broker from JSON of a node or of the saved list; what else is in it is left. */
