@@ -3,7 +3,7 @@
 use crate::in_both_languages;
 use crate::stage::{Stage, failed, is_long, other, record, us, wait_calls};
 use hera_ledger::run::now_us;
-use hera_ledger::{Kind, Method, Mix, Plan, Swarm, Terms};
+use hera_ledger::{Broken, Kind, Method, Mix, Plan, Swarm, Terms};
 use hera_testkit::{signal, wait_at_most, wait_until};
 use hera_tests::worker_process::{Language, WorkerProcess};
 use std::time::{Duration, Instant};
@@ -59,11 +59,13 @@ fn frozen_worker_is_bypassed_and_wakes_without_ghosts(language: Language) {
 
     let plan = Plan {
         connections: 32,
+        mix: Mix::all(Kind::Slow(50)),
         timeout: Some(Duration::from_secs(2)),
         ..stage.plan(stage.brokers[0].http())
     };
     let swarm = Swarm::start(plan);
     wait_calls(&swarm, 1_000);
+    wait_until("it to have its share", || in_flight(&stage, &freezing) >= 4);
     signal("STOP", freezing.pid());
     let (frozen, frozen_us) = (Instant::now(), now_us());
     wait_at_most(frozen_for * 2, "the time of the freeze", || frozen.elapsed() >= frozen_for);
@@ -73,9 +75,15 @@ fn frozen_worker_is_bypassed_and_wakes_without_ghosts(language: Language) {
     wait_calls(&swarm, 1_000);
     let (verdict, calls) = stage.judge(swarm, Terms::default());
 
-    verdict.must_be_clean();
+    // One call may have been in the very act of starting when its process was frozen: no program can call that one back.
+    let begun = verdict.violations().iter().filter(|violation| {
+        violation.broken == Broken::RanLate
+            && violation.call.as_ref().is_some_and(|call| call.begun_us < frozen_us)
+    });
+    let ghosts = verdict.violations().len() - begun.count().min(1);
+    assert_eq!(ghosts, 0, "{verdict}");
     assert_eq!(verdict.runs_again, 0, "a deadline that passed is no reason to run it again: {verdict}");
-    assert_eq!(verdict.failures(), verdict.count_of(|_, label| label.starts_with("504 maybe")), "{verdict}");
+    assert_eq!(verdict.failures(), verdict.count_of(|_, label| label.starts_with("504 ")), "{verdict}");
     assert!(verdict.failures() > 0, "some calls were there when it froze: {verdict}");
     let bypassed_us = frozen_us + us(BYPASSED_AFTER);
     let late = failed(&calls).find(|call| (bypassed_us..woken_us).contains(&call.begun_us));
