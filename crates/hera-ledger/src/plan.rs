@@ -123,7 +123,8 @@ impl Plan {
     /// Call `n`.
     pub fn call(&self, n: u64) -> Planned {
         let draw = |what: u64| mix(self.seed ^ mix(n.wrapping_mul(8).wrapping_add(what)));
-        let nonce = Nonce(u128::from(draw(0)) << 64 | u128::from(draw(1)));
+        let nonce =
+            Nonce(u128::from(self.mark()) << 96 | u128::from(draw(0) >> 32) << 64 | u128::from(draw(1)));
         let (method, kind) = self.mix.pick(draw(2));
         let deadline = self.timeout.unwrap_or(DEADLINE);
         let pad = "x".repeat(usize::try_from(draw(3) % PAD_MAX).unwrap_or(0));
@@ -134,6 +135,16 @@ impl Plan {
             deadline,
             bytes: self.request(nonce, method, kind, &pad).into_bytes(),
         }
+    }
+
+    /// Whether a call with this nonce may be one of this plan: several swarms can have their runs in one folder.
+    pub fn owns(&self, nonce: Nonce) -> bool {
+        nonce.0 >> 96 == u128::from(self.mark())
+    }
+
+    fn mark(&self) -> u32 {
+        // 64 bits of which the upper half is kept.
+        u32::try_from(mix(!self.seed) >> 32).unwrap_or(0)
     }
 
     fn request(&self, nonce: Nonce, method: Method, kind: Kind, pad: &str) -> String {
@@ -199,6 +210,7 @@ mod tests {
         assert_eq!(nonces(7), nonces(7));
         let all: HashSet<Nonce> = nonces(7).into_iter().chain(nonces(8)).collect();
         assert_eq!(all.len(), 2_000);
+        assert!(nonces(7).into_iter().all(|nonce| plan(7).owns(nonce) && !plan(8).owns(nonce)));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Makes load on a cluster and judges what came of it, second by second.
 //!
 //! `TOKEN=… hera-swarm http://127.0.0.1:8080 --runs DIR` calls the workers that `hera-ledger-worker` and `tests/workers/ledger.mjs` are, which note
-//! their runs in DIR. Exit codes: 0 the ledger is clean, 1 it is not, 2 wrong usage.
+//! their runs in DIR; several swarms may share it. Exit codes: 0 the ledger is clean, 1 it is not, 2 wrong usage.
 
 use clap::Parser;
 use hera_ledger::run::now_us;
-use hera_ledger::{Ledger, Pace, Plan, RunFiles, Swarm, Terms, Verdict};
+use hera_ledger::{Ledger, Pace, Plan, Run, RunFiles, Swarm, Terms, Verdict};
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -79,8 +79,14 @@ async fn run(arguments: Arguments) -> Result<Verdict, String> {
     plan.calls = arguments.calls;
     plan.seed = arguments.seed.unwrap_or(plan.seed);
     let mut files = RunFiles::new(&arguments.runs);
-    // What ran before this began has callers of its own.
-    files.more().map_err(|error| error.to_string())?;
+    let owner = plan.clone();
+    // Other swarms have runs there, too.
+    let mut own_runs = move || -> Result<Vec<Run>, String> {
+        let runs = files.more().map_err(|error| error.to_string())?;
+        Ok(runs.into_iter().filter(|run| owner.owns(run.nonce)).collect())
+    };
+    // With a given seed, what ran before this began belongs to an earlier one.
+    own_runs()?;
 
     let mut ledger = Ledger::new(Terms::default());
     let (swarm, begun) = (Swarm::start(plan), Instant::now());
@@ -93,7 +99,9 @@ async fn run(arguments: Arguments) -> Result<Verdict, String> {
             _ = tokio::signal::ctrl_c() => break,
         }
         let calls = swarm.ended();
-        gather(&mut ledger, &swarm, &mut files)?;
+        // Calls first: a run is noted before its call ends, so every call here finds its runs.
+        ledger.calls(swarm.take());
+        ledger.runs(own_runs()?);
         let now = now_us();
         ledger.settle(now.saturating_sub(us(SETTLED_AFTER)), now.saturating_sub(us(UNCALLED_AFTER)));
         say(&line(begun.elapsed(), calls, calls - before, swarm.in_flight(), ledger.verdict()));
@@ -101,15 +109,8 @@ async fn run(arguments: Arguments) -> Result<Verdict, String> {
     }
     swarm.stop();
     ledger.calls(swarm.finish());
-    ledger.runs(files.more().map_err(|error| error.to_string())?);
+    ledger.runs(own_runs()?);
     Ok(ledger.close())
-}
-
-fn gather(ledger: &mut Ledger, swarm: &Swarm, files: &mut RunFiles) -> Result<(), String> {
-    // Calls first: a run is noted before its call ends, so every call here finds its runs.
-    ledger.calls(swarm.take());
-    ledger.runs(files.more().map_err(|error| error.to_string())?);
-    Ok(())
 }
 
 /// `  12 s  34567 calls  2881/s  16 in flight  p99 12ms  worst 40ms  broken 0  failures 3: 502 maybe worker_lost by broker 3`
