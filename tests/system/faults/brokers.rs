@@ -15,7 +15,7 @@ const BROKER_GONE: Terms = Terms { cut_answers: true, ..Terms::PROMISES };
 #[test]
 fn killed_broker_costs_no_idempotent_call_and_of_others_those_it_had() {
     let stage = Stage::of(3);
-    let _workers = [stage.worker(Rust, "rust"), stage.worker(Node, "node")];
+    let _workers = stage.workers([(Rust, "rust"), (Node, "node")]);
     let haproxy = stage.haproxy();
 
     let swarm = Swarm::start(stage.plan(haproxy.address()));
@@ -38,7 +38,7 @@ fn killed_broker_costs_no_idempotent_call_and_of_others_those_it_had() {
 #[test]
 fn frozen_broker_costs_no_idempotent_call_and_delays_them_for_a_moment() {
     let mut stage = Stage::of(3);
-    let workers = [stage.worker(Rust, "rust"), stage.worker(Node, "node")];
+    let workers = stage.workers([(Rust, "rust"), (Node, "node")]);
     let haproxy = stage.haproxy();
     let frozen_for = Duration::from_secs(if is_long() { 30 } else { 9 });
 
@@ -68,10 +68,7 @@ fn frozen_broker_costs_no_idempotent_call_and_delays_them_for_a_moment() {
 fn rolling_restart_of_brokers_loses_nothing() {
     let (count, calls, rate) = if is_long() { (10, 100_000, 1_000.0) } else { (3, 10_000, 400.0) };
     let mut stage = Stage::of(count);
-    let workers: Vec<_> = [(Rust, "rust-1"), (Node, "node-1"), (Rust, "rust-2"), (Node, "node-2")]
-        .into_iter()
-        .map(|(language, name)| stage.worker(language, name))
-        .collect();
+    let workers = stage.workers([(Rust, "rust-1"), (Node, "node-1"), (Rust, "rust-2"), (Node, "node-2")]);
     let haproxy = stage.haproxy();
 
     let plan = Plan { pace: Pace::Open(rate), connections: 64, ..stage.plan(haproxy.address()) };

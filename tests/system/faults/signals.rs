@@ -15,7 +15,7 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 #[test]
 fn second_sigterm_on_a_broker_under_load_ends_it_with_0_and_honest_answers() {
     let stage = Stage::of(1);
-    let workers = [stage.worker(Rust, "rust"), stage.worker(Node, "node")];
+    let workers = stage.workers([(Rust, "rust"), (Node, "node")]);
     let broker = &stage.brokers[0];
 
     let swarm = Swarm::start(Plan { connections: 8, ..stage.plan(broker.http()) });

@@ -61,6 +61,15 @@ impl Stage {
         worker
     }
 
+    /// Starts workers beside each other and waits until all brokers send calls to each: a worker that joins others starts slowly.
+    pub(crate) fn workers<const N: usize>(&self, names: [(Language, &str); N]) -> [WorkerProcess; N] {
+        let workers = names.map(|(language, name)| self.begin_worker(language, name));
+        for worker in &workers {
+            self.wait_serving(worker);
+        }
+        workers
+    }
+
     /// Starts a worker.
     pub(crate) fn begin_worker(&self, language: Language, name: &str) -> WorkerProcess {
         WorkerProcess::spawn(&mut program(language), name, &self.orders)

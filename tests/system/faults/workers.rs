@@ -21,8 +21,7 @@ in_both_languages! {
 
 fn killed_worker_under_500_calls_costs_only_what_may_not_run_again(language: Language) {
     let stage = Stage::of(1);
-    let dying = stage.worker(language, "dying");
-    let _other = stage.worker(other(language), "other");
+    let [dying, _other] = stage.workers([(language, "dying"), (other(language), "other")]);
 
     let mix = Mix::of([
         (5, Method::Post, Kind::Slow(300)),
@@ -53,8 +52,7 @@ fn killed_worker_under_500_calls_costs_only_what_may_not_run_again(language: Lan
 
 fn frozen_worker_is_bypassed_and_wakes_without_ghosts(language: Language) {
     let stage = Stage::of(1);
-    let freezing = stage.worker(language, "freezing");
-    let _other = stage.worker(other(language), "other");
+    let [freezing, _other] = stage.workers([(language, "freezing"), (other(language), "other")]);
     let frozen_for = Duration::from_secs(if is_long() { 30 } else { 7 });
 
     let plan = Plan {
