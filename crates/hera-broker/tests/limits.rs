@@ -1,4 +1,4 @@
-//! `spec/limits.md`, second table, and the code are one: a row missing on either side, or a number that differs, fails here.
+//! `spec/limits.md`, second and third table, and the code are one: a row missing on either side, or a number that differs, fails here.
 
 use hera_broker::config::Config;
 use hera_broker::http::{body, connection, request};
@@ -9,16 +9,7 @@ use std::time::Duration;
 
 #[test]
 fn table_of_the_broker_equals_the_code() {
-    let text = std::fs::read_to_string("../../spec/limits.md").unwrap();
-    let table = text.split("## At the edge").nth(1).unwrap();
-    let written: Vec<(String, u64)> = table
-        .lines()
-        .filter(|line| line.starts_with("| ") && !line.starts_with("| limit"))
-        .map(|line| {
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            (cells[1].to_owned(), cells[2].parse().unwrap())
-        })
-        .collect();
+    let written = table("## At the edge");
 
     let config = Config::load(None, std::iter::empty(), Vec::new()).unwrap();
     let ms = |time: Duration| time.as_millis() as u64;
@@ -52,6 +43,38 @@ fn table_of_the_broker_equals_the_code() {
     .to_vec();
 
     assert_eq!(written, coded);
+}
+
+/// The rows below a heading, up to the next one.
+fn table(heading: &str) -> Vec<(String, u64)> {
+    let text = std::fs::read_to_string("../../spec/limits.md").unwrap();
+    let table = text.split(heading).nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        (cells[1].to_owned(), cells[2].parse().unwrap())
+    };
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| limit"));
+    rows.map(row).collect()
+}
+
+#[test]
+fn table_of_the_registry_equals_the_code() {
+    use hera_registry::zookeeper::limits;
+    let coded: Vec<(String, u64)> = [
+        ("registry_servers_max", limits::SERVERS_MAX as u64),
+        ("registry_chroot_bytes_max", limits::CHROOT_BYTES_MAX as u64),
+        ("registry_node_bytes_max", limits::NODE_BYTES_MAX as u64),
+        ("registry_broker_node_bytes_max", limits::BROKER_NODE_BYTES_MAX as u64),
+        ("registry_dials_max", limits::DIALS_MAX as u64),
+        ("registry_brokers_max", limits::BROKERS_MAX as u64),
+        ("registry_request_ms_max", limits::REQUEST.as_millis() as u64),
+        ("registry_arrivals_max", hera_broker::registry_link::ARRIVALS_MAX as u64),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec();
+
+    assert_eq!(table("## In the registry"), coded);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 pub mod discovery;
 pub mod init;
 mod layout;
+pub mod limits;
 pub mod node;
 mod read;
 mod register;

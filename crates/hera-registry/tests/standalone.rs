@@ -86,7 +86,7 @@ fn given_cluster_key_is_used_and_none_is_made() {
 
     assert_eq!(registry.cluster_key().identity_public(), shared.identity_public());
     assert!(!data(&dir).join("cluster.key").exists());
-    assert_eq!(code(Standalone::open(&data(&dir), Some(&dir.path().join("none")))), "io");
+    assert_eq!(code(Standalone::open(&data(&dir), Some(&dir.path().join("none")))), "no_cluster_key");
 }
 
 #[test]

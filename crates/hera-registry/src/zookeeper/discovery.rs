@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use zookeeper_client::{Client, Error as ZkError};
 
 use super::layout;
+use super::limits::DIALS_MAX;
 use super::node::Dial;
 use super::session::Access;
 use crate::backoff::{self, Backoff};
@@ -17,8 +18,6 @@ use crate::error::Error;
 use crate::secret::random;
 use hera_protocol::key::hex;
 
-/// More brokers than this are not dialled.
-pub const BROKERS_MAX: usize = 64;
 /// The list is read again so often, besides every event.
 const AGAIN: Duration = Duration::from_secs(60);
 /// The saved list is used when ZooKeeper has not answered by then.
@@ -143,7 +142,7 @@ async fn list(access: &Access, client: &Client) -> Result<Listed, Error> {
                 Some(dial) => list.push(dial),
                 None => skipped += 1,
             }
-            if list.len() == BROKERS_MAX {
+            if list.len() == DIALS_MAX {
                 break 'all;
             }
         }
@@ -179,7 +178,7 @@ impl SavedList {
         let saved: Option<Saved> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let known =
             saved.filter(|saved| saved.format == FORMAT).map(|saved| saved.brokers).unwrap_or_default();
-        known.into_iter().filter(Dial::is_usable).take(BROKERS_MAX).collect()
+        known.into_iter().filter(Dial::is_usable).take(DIALS_MAX).collect()
     }
 
     /// Replaces the file whole: ten copies of a worker on a host share it. That it cannot be written is worth one line and no more.

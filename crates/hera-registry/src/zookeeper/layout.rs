@@ -13,8 +13,6 @@ pub(crate) const KEY_NAMES: &str = "/keys/names";
 pub(crate) const SERVICES: &str = "/services";
 /// The folder of names beside the records.
 pub(crate) const NAMES: &str = "names";
-/// ZooKeeper's own limit is 1 MiB for a whole packet.
-pub(crate) const NODE_BYTES_MAX: usize = 256 * 1024;
 
 const USER: &str = "hera";
 

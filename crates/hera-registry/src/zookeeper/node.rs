@@ -2,14 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::BROKER_NODE_BYTES_MAX;
 use crate::record::{BadRecord, Sealer};
 
 /// Plain TCP, in `protocols`.
 pub const TCP: &str = "hera/1+tcp";
 /// TLS, in `protocols`.
 pub const TLS: &str = "hera/1+tls";
-/// Larger nodes are no broker's.
-pub const NODE_BYTES_MAX: usize = 4096;
 
 const LABEL: &str = "broker";
 /// Curator's service name; its base path is the chroot.
@@ -150,7 +149,7 @@ impl Dial {
             port: instance.port,
             protocols: instance.protocols,
         };
-        (dial.id == name && dial.is_usable()).then_some(dial)
+        (is_id(name) && dial.id == name && dial.is_usable()).then_some(dial)
     }
 
     /// Whether it is to be dialled over TLS.
@@ -165,17 +164,27 @@ impl Dial {
 
     /// Whether a worker could dial it at all.
     pub fn is_usable(&self) -> bool {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-:".contains(c);
         let known = |protocol: &String| protocol == TCP || protocol == TLS;
-        (1..=253).contains(&self.address.len())
-            && self.address.chars().all(plain)
-            && self.port > 0
-            && self.protocols.iter().any(known)
+        is_host(&self.address) && self.port > 0 && self.protocols.iter().any(known)
     }
 }
 
+/// A broker's id, and so its node's name.
+fn is_id(text: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=32).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// A host name or an IP address, as `broker.advertise` takes it.
+fn is_host(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let name = (1..=253).contains(&text.len()) && text.bytes().all(plain);
+    name || text.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
 fn instance(data: &[u8]) -> Option<Instance> {
-    let instance: Instance = (data.len() <= NODE_BYTES_MAX).then(|| serde_json::from_slice(data).ok())??;
+    let instance: Instance =
+        (data.len() <= BROKER_NODE_BYTES_MAX).then(|| serde_json::from_slice(data).ok())??;
     (instance.name == SERVICE).then_some(instance)
 }
 
@@ -245,7 +254,7 @@ mod tests {
             changed("10.0.0.7", "a b"),
             changed("\"brokers\"", "\"other\""),
             changed("{", "["),
-            format!("{json}{}", " ".repeat(NODE_BYTES_MAX)),
+            format!("{json}{}", " ".repeat(BROKER_NODE_BYTES_MAX)),
             String::new(),
         ] {
             assert!(Dial::from_json("b-1", bad.as_bytes()).is_none(), "{bad}");

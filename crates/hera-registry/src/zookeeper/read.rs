@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use zookeeper_client::{Client, Error as ZkError, Stat};
 
 use super::layout::{self, NAMES};
-use super::node::{self, BrokerNode};
+use super::limits::{BROKER_NODE_BYTES_MAX, BROKERS_MAX};
+use super::node::BrokerNode;
 use super::session::Access;
 use super::tree::{ClusterRecord, Service, Tree};
 use crate::error::Error;
@@ -16,8 +17,6 @@ use crate::record::{BadRecord, Kind, Sealer};
 
 /// Requests on their way at once: enough to fill the line, few enough that an answer is not late.
 const WINDOW: usize = 256;
-/// More brokers than this are no cluster of ours; the rest is skipped.
-const BROKERS_MAX: usize = 1024;
 
 /// Reads the tree of one cluster.
 #[derive(Clone, Debug)]
@@ -151,7 +150,7 @@ impl Reader<'_> {
 
     pub(crate) async fn brokers_of(&self, tree: &mut Tree, ids: &[String]) -> Result<(), Error> {
         for (id, path, data) in self.data(ids, layout::broker).await? {
-            let read = data.map(|(data, _)| match data.len() > node::NODE_BYTES_MAX {
+            let read = data.map(|(data, _)| match data.len() > BROKER_NODE_BYTES_MAX {
                 true => Err(BadRecord::Form),
                 false => BrokerNode::from_json(&id, &data, self.sealer),
             });

@@ -6,12 +6,10 @@ use std::time::Duration;
 use zookeeper_client::{Client, TlsCa, TlsCerts, TlsOptions};
 
 use super::layout::{self, Rules};
+use super::limits::REQUEST;
 use super::url::ZkUrl;
 use crate::cluster_key::ClusterKey;
 use crate::error::Error;
-
-/// One request and its answer.
-pub(crate) const REQUEST: Duration = Duration::from_secs(10);
 
 /// What a session needs.
 #[derive(Clone, Debug)]

@@ -1,10 +1,9 @@
 //! The connection string.
 
+use super::limits::{CHROOT_BYTES_MAX, SERVERS_MAX};
 use crate::error::Error;
 
 const PORT: u16 = 2181;
-const CHROOT_BYTES_MAX: usize = 255;
-const HOSTS_MAX: usize = 64;
 
 /// `zk://host:port,host:port/chroot`, or `zks://…` over TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ fn read(text: &str, rest: &str, tls: bool) -> Result<ZkUrl, Error> {
         .split(',')
         .map(|part| host(part.trim()).ok_or_else(|| bad(text, &format!("{part:?} is not host:port"))))
         .collect::<Result<Vec<_>, _>>()?;
-    if hosts.len() > HOSTS_MAX {
+    if hosts.len() > SERVERS_MAX {
         return Err(bad(text, "names more than 64 servers"));
     }
     if !is_chroot(chroot) {

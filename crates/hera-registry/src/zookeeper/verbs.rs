@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use zookeeper_client::{Client, CreateMode, Error as ZkError, MultiWriteError, MultiWriter};
 
-use super::layout::{self, NODE_BYTES_MAX, Rules, Who};
+use super::layout::{self, Rules, Who};
+use super::limits::NODE_BYTES_MAX;
 use super::node::BrokerNode;
 use super::read::{Reader, sealed};
 use super::session::Access;
