@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -86,9 +87,9 @@ pub(crate) struct RenderHaproxy {
     /// User and group that HAProxy becomes, when root starts it
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
-    /// Unix socket on which HAProxy speaks to itself [default: an abstract one named for the first --bind]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) inner: Option<PathBuf>,
+    /// Loopback address on which HAProxy speaks to itself; another one for each HAProxy of a machine
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8001")]
+    pub(crate) inner: SocketAddr,
 }
 
 #[derive(Subcommand)]

@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 const READY: &str = "/-/ready";
 const CONTROL: &str = "control.sock";
@@ -71,7 +72,7 @@ impl Haproxy {
     /// takes callers when this returns, whatever it answers them.
     pub fn changed(brokers: &[SocketAddr], options: &[&str], change: impl FnOnce(&str) -> String) -> Haproxy {
         let dir = tempfile::tempdir().unwrap();
-        let configuration = change(&rendered(brokers, &dir.path().join("inner.sock"), options));
+        let configuration = change(&rendered(brokers, options));
         // The socket is made here and handed over as its standard input: the port is known, and nobody can take it in between.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -203,15 +204,22 @@ fn forwarded(line: &str) -> Option<Forwarded> {
 }
 
 /// What `hera haproxy render` prints for brokers named `b1`, `b2` and so on, callers that come in by standard input, and these options.
-fn rendered(brokers: &[SocketAddr], inner: &Path, options: &[&str]) -> String {
+fn rendered(brokers: &[SocketAddr], options: &[&str]) -> String {
     let mut render = command();
-    render.args(["haproxy", "render", "--bind", "fd@0", "--inner"]).arg(inner).args(options);
+    render.args(["haproxy", "render", "--bind", "fd@0", "--inner", &inner_address()]).args(options);
     for (address, n) in brokers.iter().zip(1..) {
         render.args(["--server", &format!("b{n}={address}")]);
     }
     let verdict = Verdict::of(&mut render);
     assert_eq!(verdict.code, 0, "{}", verdict.stderr);
     verdict.stdout
+}
+
+/// An address for each HAProxy to speak to itself: all of 127.0.0.0/8 is loopback, and tests run side by side.
+fn inner_address() -> String {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    format!("127.{high}.{low}.{}:8001", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The same with lines of the log that this fixture reads: they tell the target as it was sent, and whether a worker answered.

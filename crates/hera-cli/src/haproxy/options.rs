@@ -25,7 +25,7 @@ pub(crate) struct Options {
     pub(crate) nbthread: Option<u32>,
     /// Who it becomes once its ports are open.
     pub(crate) user: Option<String>,
-    /// Where it speaks to itself.
+    /// Where it speaks to itself: address and port.
     pub(crate) inner: String,
 }
 
@@ -49,11 +49,13 @@ impl Options {
         if let Some(bad) = args.user.as_ref().filter(|user| !is_user(user)) {
             return Err(usage(format!("--user {bad:?} is no name of a user")));
         }
-        let inner = match &args.inner {
-            // Two of them on one machine differ in what they bind.
-            None => format!("abns@hera-{}", binds[0]),
-            Some(path) => unix(file(path)?),
-        };
+        let inner = &args.inner;
+        if !inner.ip().is_loopback() || inner.port() == 0 {
+            return Err(usage(format!("--inner {inner} is no loopback address with a port")));
+        }
+        if binds.iter().any(|bind| meet(bind, *inner)) {
+            return Err(usage(format!("--inner {inner} is bound for callers too; give another port")));
+        }
         Ok(Options {
             tls_cert: args.tls_cert.as_deref().map(file).transpose()?,
             ca_file: args.ca_file.as_deref().map(file).transpose()?,
@@ -63,7 +65,7 @@ impl Options {
             nbthread: args.nbthread,
             user: args.user.clone(),
             binds,
-            inner,
+            inner: inner.to_string(),
         })
     }
 
@@ -78,12 +80,12 @@ impl Options {
     }
 }
 
-/// A socket's path as an address; the quotes of a word go around all of it.
-fn unix(path: String) -> String {
-    match path.strip_prefix('\'') {
-        Some(rest) => format!("'unix@{rest}"),
-        None => format!("unix@{path}"),
-    }
+/// Whether a bind takes this address as well.
+fn meet(bind: &str, inner: SocketAddr) -> bool {
+    let (host, port) = bind.rsplit_once(':').unwrap_or((bind, ""));
+    let same =
+        bind.parse::<SocketAddr>().is_ok_and(|bind| bind.ip() == inner.ip() || bind.ip().is_unspecified());
+    port == inner.port().to_string() && (host == "*" || same)
 }
 
 fn is_bind(text: &str) -> bool {

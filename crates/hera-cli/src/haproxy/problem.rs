@@ -55,11 +55,8 @@ impl Problem {
             self.executed.as_str(),
             proxy_status(self.code),
         );
-        match self.code {
-            Code::NoBroker => reply.push_str(" hdr Retry-After 1"),
-            // Which broker it was; where there was none, there is no name.
-            Code::BrokerLost | Code::BrokerTimeout => reply.push_str(" hdr Hera-Broker %s"),
-            _ => {}
+        if self.code == Code::NoBroker {
+            reply.push_str(" hdr Retry-After 1");
         }
         reply
     }

@@ -1,12 +1,17 @@
 //! A whole configuration of HAProxy as text: the same for the same brokers and options, every group of lines with its reason.
 //!
 //! ```text
-//!            callers ──(idempotent, and whole in the buffer)──────────────> idem ──> brokers
-//!               └─────(the rest)──> to-inner ──(one connection each)──> inner ──> once ──> brokers
+//! callers ──> to-inner ──(a connection for each call)──> inner ──┬──(may run twice, and whole in the buffer)──> idem ──> brokers
+//!                                                                └──(all else)───────────────────────────────> once ──> brokers
 //! ```
 //!
-//! Why the rest goes through HAProxy twice: where a broker dies with a call, HAProxy (2.6) answers 502 only to the first call of a
-//! connection, and closes the connection of any later one without a word. On `inner` every call is the first one.
+//! A call goes through HAProxy twice for two reasons, both of HAProxy 2.6 (`docs/adr/0010-twice-through-haproxy.md`):
+//!
+//! - Where a broker dies with a call, HAProxy answers 502 to the first call of a connection, and closes the connection of any later one
+//!   without a word. On `inner` every call is a first one.
+//! - Only with `option abortonclose` does it see that a caller left. With that option in front of brokers, a call that waits for a connection to
+//!   a broker is dropped, and not tried elsewhere, at the moment in which the broker is marked down. So the option stands in front of
+//!   `inner` alone, where nothing is ever marked down; that `to-inner` leaves is a reset, and that is seen without it.
 
 use std::fmt::Write;
 
@@ -46,7 +51,7 @@ fn global(text: &mut String, options: &Options) {
 global
     # One line for each call; whoever runs HAProxy keeps its stdout.
     log stdout format raw local0
-    # Twice the connections of callers: a call that must not run twice takes a second one, from HAProxy to itself.
+    # Twice the connections of callers: each call takes a second one, from HAProxy to itself.
     maxconn {}
     # A head that a broker allows must fit, and a body that is to be sent again. The usual 16 kB do neither.
     tune.bufsize 65536
@@ -125,7 +130,7 @@ defaults
     # Waits for the body, or a full buffer of it, before it dials: only what it holds can be sent to a second broker. The 10 s of
     # `timeout http-request` then bound slow bodies too.
     option http-buffer-request
-    # A caller that left is told to the broker, which cancels the call.
+    # A caller that left is not answered, and its call is cancelled.
     option abortonclose
     timeout http-request 10s
     # Towards callers. Brokers keep idle connections for 60 s, so HAProxy is always the one that closes first.
@@ -192,19 +197,13 @@ fn callers(text: &mut String, options: &Options) {
     text.push_str(HEADERS);
     let scheme = if options.tls_cert.is_some() { "https" } else { "http" };
     let _ = writeln!(text, "    http-request set-header X-Forwarded-Proto {scheme}");
-    let _ = write!(
-        text,
+    text.push_str(
         "
     # No caller knows what 425 asks for: it is for HAProxy, which has asked all the brokers that it may.
-    http-response set-status 503 if {{ status 425 }}
+    http-response set-status 503 if { status 425 }
     http-after-response set-var(txn.broker) res.hdr(Hera-Broker)
-
-    # What may run twice goes where a lost answer is asked for again. A body that may not be whole in the buffer cannot be.
-    acl idempotent method GET HEAD OPTIONS PUT DELETE
-    acl whole req.body_size le {REPLAYED_BYTES_MAX}
-    use_backend idem if idempotent whole
     default_backend to-inner
-"
+",
     );
 }
 
@@ -218,7 +217,7 @@ const NAMES: &str = r#"
 
     # One JSON line for each call, without the query, which may hold what is nobody's business. `end` is HAProxy's termination state.
     http-request set-var(txn.path) path,json(utf8s)
-    log-format '{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","request_id":"%[var(txn.id)]","client":"%ci","method":"%HM","path":"%[var(txn.path)]","status":%ST,"broker":"%[var(txn.broker)]","backend":"%b","end":"%ts","retries":"%rc","ms":{"request":%TR,"queue":%Tw,"connect":%Tc,"answer":%Tr,"total":%Ta},"bytes":%B}'
+    log-format '{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","request_id":"%[var(txn.id)]","client":"%ci","method":"%HM","path":"%[var(txn.path)]","status":%ST,"broker":"%[var(txn.broker)]","end":"%ts","ms":{"request":%TR,"answer":%Tr,"total":%Ta},"bytes":%B}'
 
     # `req.fhdr` and not `req.hdr`, which takes the last part between commas: setting a header again from that would make one token
     # of two, and refuse nothing.
@@ -245,9 +244,11 @@ const HEADERS: &str = r#"
 fn inner(text: &mut String, options: &Options) {
     let _ = write!(
         text,
-        "
-# Where a broker dies with a call, HAProxy answers 502 to the first call of a connection, and closes the connection of any later one
-# without a word. So what must not run twice goes through HAProxy once more, one connection each: every call is a first one there.
+        r#"
+# From here each call goes to HAProxy once more, on a connection of its own. Where a broker dies with a call, HAProxy 2.6 answers 502 to
+# the first call of a connection, and closes the connection of any later one without a word; on `inner` every call is a first one.
+# Also, `option abortonclose` stands here and not in front of the brokers: there, a call that waits for a connection to a broker would be
+# dropped when the broker is marked down, and not be tried elsewhere. It has to be TCP: leaving is a reset here, and a Unix socket has none.
 backend to-inner
     option http-server-close
     # Longer than the wait for the broker, so that its end is told by the side that knows what ended.
@@ -257,10 +258,18 @@ backend to-inner
 frontend inner
     bind {inner}
     maxconn {maxconn}
-    no log
+    # A second line for calls that took more than one broker, or ended badly.
+    option dontlog-normal
+    log-format '{{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","request_id":"%[var(txn.id)]","inner":true,"status":%ST,"broker":"%s","backend":"%b","end":"%ts","tries":"%rc","ms":{{"queue":%Tw,"connect":%Tc,"answer":%Tr,"total":%Ta}}}}'
     http-request set-var(txn.id) req.fhdr(X-Request-Id)
+    # Which broker it was that did not answer.
+    http-after-response set-header Hera-Broker %s if {{ status 502 504 }} ! {{ res.fhdr_cnt(Hera-Broker) gt 0 }}
+    # What may run twice goes where a lost answer is asked for again. A body that may not be whole in the buffer cannot be.
+    acl idempotent method GET HEAD OPTIONS PUT DELETE
+    acl whole req.body_size le {REPLAYED_BYTES_MAX}
+    use_backend idem if idempotent whole
     default_backend once
-",
+"#,
         inner = options.inner,
         maxconn = options.maxconn,
     );
@@ -287,15 +296,18 @@ fn idem(text: &mut String, options: &Options, servers: &[Server]) {
 # Calls that may run twice: one that was sent and not answered goes to another broker.
 backend idem
     balance roundrobin
+    no option abortonclose
     retry-on conn-failure empty-response 425
+    # Also for the first call of a connection, which all are: one that meets a broker's closing is asked again.
+    http-reuse always
     # A broker may have run the call and died before HAProxy ran out of others.
     http-error {}
 {CHECKS}    # Two checks that fail, or three connections, take a broker out; never its answers: one endpoint's own 5xx would take out all.
     # A broker that is down may be frozen, with calls in it: their connections are cut, so that they are asked again or answered. That
-    # is after 500 + 400 + 100 + 400 ms at the latest.
+    # is after 300 + 400 + 100 + 400 ms at the latest.
     # A broker that comes back starts slowly. `maxconn` of both backends, of every HAProxy, is to stay under the broker's own limit
     # of connections (`http.connections_max`, 10000).
-    default-server check inter 500ms fastinter 100ms fall 2 rise 2 observe layer4 error-limit 3 on-error mark-down
+    default-server check inter 300ms fastinter 100ms fall 2 rise 2 observe layer4 error-limit 3 on-error mark-down
     default-server on-marked-down shutdown-sessions slowstart 10s maxconn {}
 ",
         problem.reply(),
@@ -313,6 +325,7 @@ fn once(text: &mut String, options: &Options, servers: &[Server]) {
 # All other calls: another broker is tried only where the first one cannot have run the call.
 backend once
     balance roundrobin
+    no option abortonclose
     retry-on conn-failure 425
     # A connection each. On one that is used again, a call could meet a broker that is just closing it, and be lost.
     option http-server-close
@@ -359,7 +372,7 @@ mod tests {
             server_maxconn: 2000,
             nbthread: None,
             user: None,
-            inner: "abns@hera-127.0.0.1:8000".to_owned(),
+            inner: "127.0.0.1:8001".to_owned(),
         }
     }
 
@@ -399,7 +412,7 @@ mod tests {
             server_maxconn: 50,
             nbthread: Some(2),
             user: Some("haproxy".to_owned()),
-            inner: "unix@/run/hera/inner.sock".to_owned(),
+            inner: "[::1]:8001".to_owned(),
         };
         let servers = servers(&["b-1=https://b-1.hera:8443", "b-2=https://10.0.0.8:8443", "b-3=10.0.0.9:80"]);
         let skipped = ["the address \"x\u{1b}[31m\ny\" of broker b-4 has no port".to_owned()];
@@ -411,7 +424,7 @@ mod tests {
         let text = render(&options(), &[], &[]);
 
         let servers: Vec<&str> = text.lines().filter(|line| line.starts_with("    server ")).collect();
-        assert_eq!(servers, ["    server inner abns@hera-127.0.0.1:8000"]);
+        assert_eq!(servers, ["    server inner 127.0.0.1:8001"]);
     }
 
     #[test]
