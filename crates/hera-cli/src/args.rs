@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use hera_broker::config::Flag;
@@ -90,6 +91,21 @@ pub(crate) struct RenderHaproxy {
     /// Loopback address on which HAProxy speaks to itself; another one for each HAProxy of a machine
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8001")]
     pub(crate) inner: SocketAddr,
+    /// Follow the registry: write --output anew and reload HAProxy when brokers come or go; ends on SIGTERM
+    #[arg(long, requires_all = ["registry", "output", "how"])]
+    pub(crate) watch: bool,
+    /// File that is kept true
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    pub(crate) output: Option<PathBuf>,
+    /// What makes HAProxy read it again, for sh
+    #[arg(long, value_name = "COMMAND", requires = "watch", group = "how")]
+    pub(crate) reload: Option<String>,
+    /// Or: file with the process id of the master of `haproxy -W`, which gets SIGUSR2
+    #[arg(long, value_name = "FILE", requires = "watch", group = "how")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// How long a broker stays in the file after it left the registry: a drain takes up to 35 s
+    #[arg(long, value_name = "TIME", requires = "watch", default_value = "60s", value_parser = duration)]
+    pub(crate) keep: Duration,
 }
 
 #[derive(Subcommand)]
@@ -338,6 +354,11 @@ pub(crate) struct ShowConfig {
     pub(crate) origin: bool,
     #[command(flatten)]
     pub(crate) flags: BrokerFlags,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    hera_registry::duration::parse(text)
+        .ok_or_else(|| "a time is a whole number with s, m, h or d, as 60s".to_owned())
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

@@ -1,9 +1,11 @@
-//! `hera haproxy render`: the configuration of HAProxy that belongs in front of the brokers.
+//! `hera haproxy render`: the configuration of HAProxy that belongs in front of the brokers, once or kept true.
 
+mod kept;
 mod options;
 mod problem;
 mod render;
 mod server;
+mod watch;
 
 use hera_registry::ClusterKey;
 use hera_registry::zookeeper::{Access, BrokerNode, ZkRegistry, ZkUrl};
@@ -18,6 +20,14 @@ use server::Server;
 
 pub(crate) fn render(args: &RenderHaproxy) -> Result<(), Failure> {
     let options = Options::of(args)?;
+    for text in options.plain_off_loopback() {
+        output::tell(&format!(
+            "hera: {text} is open to other machines without TLS: anyone on the way reads the callers' tokens; give --tls-cert"
+        ));
+    }
+    if args.watch {
+        return watch::run(args, options);
+    }
     let listed = match &args.registry {
         Some(url) => {
             let access = access(url, args)?;
@@ -27,11 +37,6 @@ pub(crate) fn render(args: &RenderHaproxy) -> Result<(), Failure> {
         None => Listed::of_flags(&args.server)?,
     };
     listed.check(&options)?;
-    for text in options.plain_off_loopback() {
-        output::tell(&format!(
-            "hera: {text} is open to other machines without TLS: anyone on the way reads the callers' tokens; give --tls-cert"
-        ));
-    }
     for reason in &listed.skipped {
         output::tell(&format!("hera: left out: {reason}"));
     }

@@ -55,6 +55,8 @@ global
     maxconn {}
     # A head that a broker allows must fit, and a body that is to be sent again. The usual 16 kB do neither.
     tune.bufsize 65536
+    # A reload leaves the old process until its calls are done. No call takes longer.
+    hard-stop-after 330s
     ssl-default-bind-options ssl-min-ver TLSv1.2
 ",
         options.maxconn.saturating_mul(2)
@@ -209,10 +211,11 @@ fn callers(text: &mut String, options: &Options) {
 
 /// The request id and the log.
 const NAMES: &str = r#"
-    # The caller's request id where a broker would take it, else a new one: HAProxy's own errors have one too.
+    # The caller's request id where a broker would take it, else a new one: HAProxy's own errors have one too. Of a request whose body
+    # never comes, no rule but a `tcp-request` is looked at.
     unique-id-format %[uuid()]
-    http-request set-var(txn.id) req.fhdr(X-Request-Id)
-    http-request set-var(txn.id) unique-id unless { var(txn.id) -m reg ^[A-Za-z0-9._-]{1,128}$ }
+    tcp-request content set-var(txn.id) req.fhdr(X-Request-Id)
+    tcp-request content set-var(txn.id) unique-id unless { var(txn.id) -m reg ^[A-Za-z0-9._-]{1,128}$ }
     http-request set-header X-Request-Id %[var(txn.id)]
 
     # One JSON line for each call, without the query, which may hold what is nobody's business. `end` is HAProxy's termination state.
