@@ -28,9 +28,14 @@ fn samples_of_the_first_page_are_those_that_the_clients_test() {
 #[test]
 fn files_and_links_that_documents_name_exist() {
     let mut missing = Vec::new();
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/operate.md", "docs/adr/README.md"]
-    {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/operate.md",
+        "docs/operate/haproxy.md",
+        "docs/adr/README.md",
+    ] {
         let text = read(document);
         let folder = root().join(document).parent().unwrap().to_owned();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

@@ -88,3 +88,31 @@ fn plain_address_that_others_reach_is_warned_of() {
     let local = render(&["--server", "b-1=127.0.0.1:1"]);
     assert!(!local.stdout.contains("WARNING") && local.stderr.is_empty());
 }
+
+/// The lines of the page that run `hera haproxy render`, without where their output goes.
+pub(crate) fn samples() -> Vec<String> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/haproxy.md");
+    let text = std::fs::read_to_string(page).unwrap();
+    let lines = text.lines().filter_map(|line| line.split_once("hera haproxy render"));
+    let samples: Vec<String> = lines
+        .filter(|(before, _)| before.is_empty() || before.starts_with("ExecStart="))
+        .map(|(_, options)| options.split('>').next().unwrap().trim().to_owned())
+        .collect();
+    assert_eq!(samples.len(), 4);
+    samples
+}
+
+#[test]
+fn samples_of_the_page_with_a_fixed_list_are_taken_by_haproxy() {
+    let dir = tempfile::tempdir().unwrap();
+    front_certificate(dir.path());
+    for sample in samples().iter().filter(|sample| sample.contains("--server")) {
+        // By a shell in a folder with that certificate, as a reader would.
+        let line = format!("{} haproxy render {sample} > haproxy.cfg", hera_testkit::hera().display());
+        let made = Verdict::of(Command::new("sh").args(["-c", &line]).current_dir(&dir));
+        assert_eq!(made.code, 0, "{sample}: {}", made.stderr);
+        let checked =
+            Verdict::of(Command::new(BINARY).args(["-c", "-q", "-f", "haproxy.cfg"]).current_dir(&dir));
+        assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{sample}");
+    }
+}

@@ -1,8 +1,8 @@
 //! `hera haproxy render --watch`: the file follows the registry, and HAProxy the file.
 
-use crate::configuration::BINARY;
+use crate::configuration::{BINARY, front_certificate, samples};
 use hera_testkit::http::{HttpConnection, Request};
-use hera_testkit::{Log, TestBroker, TestCluster, command, wait_at_most, wait_until};
+use hera_testkit::{Log, TestBroker, TestCluster, Verdict, command, wait_at_most, wait_until};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -102,6 +102,46 @@ fn render_prints_the_brokers_of_the_registry() {
     for broker in &brokers {
         assert!(rendered.stdout.contains(&format!("    server {} {}\n", broker.id(), broker.http())));
     }
+}
+
+#[test]
+fn samples_of_the_page_with_a_registry_find_the_brokers() {
+    let stage = Stage::new();
+    let broker = stage.cluster.broker();
+    front_certificate(stage.dir.path());
+    let folder = stage.dir.path().display().to_string();
+    let mut both = samples().into_iter().filter(|sample| sample.contains("--registry"));
+    // As they stand, but for what is of another machine.
+    let run = |sample: &str| {
+        let mut words = sample.split("--registry ");
+        let (before, after) = (words.next().unwrap(), words.next().unwrap());
+        let options = after.split_once(' ').map_or("", |(_, options)| options);
+        let options = options
+            .replace("/etc/hera", &folder)
+            .replace("/etc/haproxy", &folder)
+            .replace("systemctl reload haproxy", "true")
+            .replace("*:443", "'*:443'");
+        let mut shell = command_of_shell(&format!(
+            "exec {} haproxy render {before} --registry {} {options}",
+            hera_testkit::hera().display(),
+            stage.cluster.url()
+        ));
+        shell.env("HERA_CLUSTER__KEY_FILE", stage.cluster.key_file());
+        shell
+    };
+
+    let printed = Verdict::of(&mut run(&both.next().unwrap()));
+    assert!(printed.code == 0 && printed.stdout.contains(broker.id()), "{}", printed.stderr);
+    let mut watch = Process::start(&mut run(&both.next().unwrap()));
+    stage.wait_listed(&[&broker]);
+
+    assert_eq!(watch.terminate(), Some(0));
+}
+
+fn command_of_shell(line: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line]);
+    shell
 }
 
 #[test]
