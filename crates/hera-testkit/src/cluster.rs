@@ -58,8 +58,8 @@ impl TestCluster {
 
     /// A broker of this cluster, not started yet. Its session times out as soon as the servers of the fixture allow: 1 s.
     pub fn builder(&self) -> BrokerBuilder {
-        let key = self.key_file().display().to_string();
-        TestBroker::with_args(["--registry", &self.url(), "--cluster-key", &key])
+        TestBroker::with_env("HERA_REGISTRY__URL", &self.url())
+            .with_env("HERA_CLUSTER__KEY_FILE", &self.key_file().display().to_string())
             .with_env("HERA_REGISTRY__SESSION_TIMEOUT", "1s")
     }
 

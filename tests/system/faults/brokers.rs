@@ -155,7 +155,7 @@ fn honest(method: Method, label: &str) -> bool {
 }
 
 /// What HAProxy said about calls that failed.
-fn haproxy_tail(haproxy: &Haproxy) -> String {
+pub(crate) fn haproxy_tail(haproxy: &Haproxy) -> String {
     let failed = haproxy.log().matching(|line| !line.starts_with("request 2"));
     failed.iter().rev().take(40).rev().cloned().collect::<Vec<_>>().join("\n")
 }

@@ -10,6 +10,7 @@ mod lines;
 mod signals;
 mod stage;
 mod workers;
+mod zookeeper;
 
 /// Makes of each function over a language two tests, `rust::name` and `node::name`.
 macro_rules! in_both_languages {

@@ -2,7 +2,7 @@
 
 use hera_ledger::{Call, Kind, Ledger, Method, Mix, Outcome, Plan, RunFiles, Swarm, Terms, Verdict};
 use hera_testkit::http::Request;
-use hera_testkit::{BrokerBuilder, Haproxy, Netns, Relay, TestBroker, wait_at_most, wait_until};
+use hera_testkit::{BrokerBuilder, Haproxy, Netns, Relay, TestBroker, TestCluster, wait_at_most, wait_until};
 use hera_tests::worker_process::{Language, Orders, WorkerProcess, beside_test, root};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     token: String,
     orders: Orders,
     runs: tempfile::TempDir,
+    /// With ZooKeeper: the servers and the cluster on them.
+    cluster: Option<TestCluster>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -51,7 +53,41 @@ impl Stage {
             prefix: PREFIX.into(),
             environment: vec![("RUNS_DIR", runs.path().to_owned())],
         };
-        Stage { brokers, token, orders, runs, _alone: alone }
+        Stage { brokers, token, orders, runs, cluster: None, _alone: alone }
+    }
+
+    /// So many brokers on so many ZooKeeper servers, named `b-1`, `b-2` and so on; workers find them there.
+    pub(crate) fn on_zookeeper(servers: usize, count: usize) -> Stage {
+        Stage::on(TestCluster::ensemble(servers), count, |_, builder| builder)
+    }
+
+    /// The same on this cluster, with a last word on how each broker is made.
+    pub(crate) fn on(
+        cluster: TestCluster,
+        count: usize,
+        made: impl Fn(usize, BrokerBuilder) -> BrokerBuilder,
+    ) -> Stage {
+        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (token, secret) = (cluster.token(&["* /0/**"]), cluster.key("ledger", &["/0/ledger/**"]));
+        let builder =
+            |n: usize| made(n, cluster.builder().with_env("HERA_BROKER__ID", &format!("b-{}", n + 1)));
+        let brokers = (0..count).map(|n| builder(n).start()).collect();
+        let runs = tempfile::tempdir().unwrap();
+        let orders = Orders {
+            brokers: cluster.url(),
+            secret,
+            prefix: PREFIX.into(),
+            environment: vec![
+                ("RUNS_DIR", runs.path().to_owned()),
+                ("HERA_STATE_DIR", cluster.dir().join("state")),
+            ],
+        };
+        Stage { brokers, token, orders, runs, cluster: Some(cluster), _alone: alone }
+    }
+
+    /// The cluster of a stage on ZooKeeper.
+    pub(crate) fn cluster(&mut self) -> &mut TestCluster {
+        self.cluster.as_mut().unwrap()
     }
 
     /// Starts a worker and waits until all brokers send it calls.

@@ -169,3 +169,24 @@ fn broker_without_copy_and_without_zookeeper_is_not_ready_and_says_neither_401_n
     let broker = starting.ready();
     assert_eq!(broker.ask(&Request::get("/0/x").token(&token)).status, 404);
 }
+
+#[test]
+fn change_is_seen_over_a_connection_that_the_same_session_made_anew() {
+    let cluster = TestCluster::ensemble(3);
+    let broker = cluster.builder().with_env("HERA_REGISTRY__SESSION_TIMEOUT", "10s").start();
+    let stranger = Stranger::at(&cluster);
+    let path = format!("/brokers/{}", broker.id());
+    let session = stranger.owner(&path);
+    let mut cluster = cluster;
+
+    let leader = cluster.zookeeper.leader();
+    cluster.zookeeper.kill(leader);
+    wait_at_most(PATIENCE, "the broker to notice", || !in_sync(&broker));
+    cluster.zookeeper.leader();
+    wait_at_most(PATIENCE, "the broker to be in sync again", || in_sync(&broker));
+
+    let token = cluster.token(&["GET /0/**"]);
+    let known = || broker.ask(&Request::get("/0/x").token(&token)).status == 404;
+    wait_at_most(Duration::from_secs(2), "a new token to be known", known);
+    assert_eq!(stranger.owner(&path), session, "the session lived on");
+}

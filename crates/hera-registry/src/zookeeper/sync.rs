@@ -284,15 +284,13 @@ impl Sync {
 struct Watchers(Vec<PersistentWatcher>);
 
 impl Watchers {
-    /// Sets them, once in a session: the client library sets them again after a reconnect.
+    /// Sets them, at first and after every reconnect: zookeeper-client 0.11.2 sets one-shot watches again, and forgets persistent ones.
     async fn watch(&mut self, client: &Client, access: &super::Access) -> Result<(), Error> {
-        if !self.0.is_empty() {
-            return Ok(());
-        }
         let mut watchers = Vec::new();
         for path in [layout::TOKENS, layout::KEYS, layout::SERVICES, layout::BROKERS] {
             watchers.push(access.ask(client.watch(path, AddWatchMode::PersistentRecursive)).await?);
         }
+        // The old ones go only now: the last watcher of a path would take the server's watch with it.
         self.0 = watchers;
         Ok(())
     }
