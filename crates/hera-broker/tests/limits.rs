@@ -1,5 +1,7 @@
 //! `spec/limits.md`, second and third table, and the code are one: a row missing on either side, or a number that differs, fails here.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 use hera_broker::config::Config;
 use hera_broker::http::{body, connection, request};
 use hera_broker::worker::handshakes::ADDRESS_FAILURES_MAX;
