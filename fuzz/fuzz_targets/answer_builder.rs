@@ -22,7 +22,7 @@ use hera_broker::worker::session;
 use hera_protocol::Attachment;
 use hera_protocol::message::reply;
 use hera_protocol::proof::Signer;
-use hera_registry::Standalone;
+use hera_registry::{Registry, Standalone};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -98,7 +98,8 @@ impl Stage {
         let config = Config::load(None, [], flags).unwrap();
         let standalone = Standalone::open(dir.path(), None).unwrap();
         let snapshot = standalone.load_snapshot().unwrap();
-        let (registry, _) = RegistryLink::new(standalone.clone(), Registry::Standalone(standalone), snapshot.stamp.clone());
+        let (registry, _) =
+            RegistryLink::new(standalone.clone(), Registry::Standalone(standalone), snapshot.stamp.clone());
         let now = Instant::now();
         let shared = Arc::new(Shared {
             id: "b-1".to_owned(),
