@@ -237,10 +237,13 @@ async fn run_core(
     workers: Option<StdListener>,
     mut letters: mpsc::UnboundedReceiver<Mail>,
 ) {
-    match TcpListener::from_std(public) {
-        Ok(listener) => drop(tokio::task::spawn_local(http::accept::run(core.clone(), listener))),
-        Err(error) => tracing::error!(%error, "a core cannot accept"),
-    }
+    let door = match TcpListener::from_std(public) {
+        Ok(listener) => Some(tokio::task::spawn_local(http::accept::run(core.clone(), listener))),
+        Err(error) => {
+            tracing::error!(%error, "a core cannot accept");
+            None
+        }
+    };
     if let Some(Ok(listener)) = workers.map(TcpListener::from_std) {
         tokio::task::spawn_local(worker::listener::run(core.clone(), listener));
     }
@@ -255,7 +258,11 @@ async fn run_core(
             break;
         }
     }
-    // Answers on their way, and sessions' last words, get a moment; the listener goes with the runtime.
+    // Who comes now is refused by the kernel, and goes elsewhere, instead of being let in and sent away without a word.
+    if let Some(door) = door {
+        door.abort();
+    }
+    // Answers on their way, and sessions' last words, get a moment.
     let until = Instant::now() + FAREWELL;
     while Instant::now() < until && !core.is_quiet() {
         crate::clock::pause(crate::alarm::TICK).await;

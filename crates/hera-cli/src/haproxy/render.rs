@@ -199,11 +199,16 @@ fn callers(text: &mut String, options: &Options) {
     text.push_str(HEADERS);
     let scheme = if options.tls_cert.is_some() { "https" } else { "http" };
     let _ = writeln!(text, "    http-request set-header X-Forwarded-Proto {scheme}");
-    text.push_str(
+    let _ = write!(
+        text,
         "
     # No caller knows what 425 asks for: it is for HAProxy, which has asked all the brokers that it may.
-    http-response set-status 503 if { status 425 }
+    http-response set-status 503 if {{ status 425 }}
     http-after-response set-var(txn.broker) res.hdr(Hera-Broker)
+    # What may run twice is asked again where HAProxy itself ends a call in silence. A body that may not be whole in the buffer cannot be.
+    acl idempotent method GET HEAD OPTIONS PUT DELETE
+    acl whole req.body_size le {REPLAYED_BYTES_MAX}
+    use_backend to-inner-again if idempotent whole
     default_backend to-inner
 ",
     );
@@ -258,6 +263,13 @@ backend to-inner
     timeout server 315s
     server inner {inner}
 
+# A call that is given a broker in the very moment in which that broker is marked down ends without an answer, sent or not.
+backend to-inner-again
+    option http-server-close
+    retry-on conn-failure empty-response
+    timeout server 315s
+    server inner {inner}
+
 frontend inner
     bind {inner}
     maxconn {maxconn}
@@ -305,12 +317,13 @@ backend idem
     http-reuse always
     # A broker may have run the call and died before HAProxy ran out of others.
     http-error {}
-{CHECKS}    # Two checks that fail, or three connections, take a broker out; never its answers: one endpoint's own 5xx would take out all.
+{CHECKS}    # Two checks that fail take a broker out; never its answers: one endpoint's own 5xx would take out all. Nor do refused connections
+    # (`observe layer4`): those calls go to another broker anyway, and the mark would cut calls that are just connecting.
     # A broker that is down may be frozen, with calls in it: their connections are cut, so that they are asked again or answered. That
     # is after 300 + 400 + 100 + 400 ms at the latest.
     # A broker that comes back starts slowly. `maxconn` of both backends, of every HAProxy, is to stay under the broker's own limit
     # of connections (`http.connections_max`, 10000).
-    default-server check inter 300ms fastinter 100ms fall 2 rise 2 observe layer4 error-limit 3 on-error mark-down
+    default-server check inter 300ms fastinter 100ms fall 2 rise 2
     default-server on-marked-down shutdown-sessions slowstart 10s maxconn {}
 ",
         problem.reply(),
@@ -427,7 +440,7 @@ mod tests {
         let text = render(&options(), &[], &[]);
 
         let servers: Vec<&str> = text.lines().filter(|line| line.starts_with("    server ")).collect();
-        assert_eq!(servers, ["    server inner 127.0.0.1:8001"]);
+        assert_eq!(servers, ["    server inner 127.0.0.1:8001"; 2]);
     }
 
     #[test]
