@@ -49,7 +49,7 @@ part delivery cargo test -p hera-tests --test delivery --quiet --no-fail-fast
 part haproxy cargo test -p hera-tests --test haproxy --quiet --no-fail-fast
 # Real ZooKeeper servers; each test has its own.
 part registry env RUST_TEST_THREADS=4 cargo test -p hera-tests --test registry --quiet --no-fail-fast
-part faults cargo test -p hera-tests --test faults --quiet --no-fail-fast
+part faults env RUST_TEST_THREADS=4 cargo test -p hera-tests --test faults --quiet --no-fail-fast
 # Long enough to run the whole corpus and a little beyond; `make fuzz` looks for more.
 part fuzz scripts/fuzz.sh 3
 part demo env PROFILE=dev ONCE=1 demo/run.sh

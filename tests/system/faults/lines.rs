@@ -3,13 +3,15 @@
 use crate::in_both_languages;
 use crate::stage::{Stage, failed, other, record, us, wait_calls};
 use hera_ledger::run::now_us;
-use hera_ledger::{Method, Plan, Swarm, Terms};
+use hera_ledger::{Method, Pace, Plan, Swarm, Terms};
 use hera_testkit::{BrokerBuilder, Cut, Harm, Netns, Relay, TestBroker, wait_at_most};
 use hera_tests::worker_process::Language::{self, Node, Rust};
 use std::time::{Duration, Instant};
 
 /// A stream that had begun ends where its worker's line is given up; all else holds.
 const LINE_GONE: Terms = Terms { cut_answers: true, ..Terms::PROMISES };
+/// These tests wait most of the time, beside each other.
+const GENTLE: Pace = Pace::Open(200.0);
 /// Two polls of its load missed, and the look that sees it.
 const BYPASSED_AFTER: Duration = Duration::from_millis(4_600);
 /// Both sides have given up a line that is dead.
@@ -48,12 +50,12 @@ fn go_dead(language: Language, cut: Cut) {
     let broker = BrokerBuilder::default()
         .with_args(["--workers", &format!("{}:0", netns.outside())])
         .with_config("workers.plain_off_loopback = true\n");
-    let stage = Stage::with(broker, 1);
+    let stage = Stage::beside_others(broker);
     let broker = &stage.brokers[0];
     let far = stage.worker_in(&netns, language, "far");
     let _near = stage.worker(other(language), "near");
     let timeout = Some(Duration::from_secs(2));
-    let swarm = Swarm::start(Plan { timeout, ..stage.plan(broker.http()) });
+    let swarm = Swarm::start(Plan { timeout, pace: GENTLE, ..stage.plan(broker.http()) });
     wait_calls(&swarm, 500);
     let open = descriptors(broker);
 
@@ -84,7 +86,7 @@ fn go_dead(language: Language, cut: Cut) {
 }
 
 fn answers_are_the_same_byte_by_byte(language: Language) {
-    let stage = Stage::of(1);
+    let stage = Stage::beside_others(BrokerBuilder::default());
     let relay = Relay::to(stage.brokers[0].workers());
     let _worker = stage.worker_over(&relay, language, "torn");
     relay.set_both(Harm { piece_bytes: 1, ..Harm::default() });
@@ -99,14 +101,14 @@ fn answers_are_the_same_byte_by_byte(language: Language) {
 }
 
 fn reset_in_mid_frame_costs_only_what_may_not_run_again(language: Language) {
-    let stage = Stage::of(1);
+    let stage = Stage::beside_others(BrokerBuilder::default());
     let relay = Relay::to(stage.brokers[0].workers());
     let torn = stage.worker_over(&relay, language, "torn");
     let _sound = stage.worker(other(language), "sound");
     // At any moment some frame is half way.
     relay.set_both(Harm { piece_bytes: 7, bytes_per_second: 100_000, ..Harm::default() });
 
-    let swarm = Swarm::start(Plan { connections: 32, ..stage.plan(stage.brokers[0].http()) });
+    let swarm = Swarm::start(Plan { connections: 32, pace: GENTLE, ..stage.plan(stage.brokers[0].http()) });
     for _ in 0..3 {
         wait_calls(&swarm, 500);
         relay.reset();
@@ -123,13 +125,13 @@ fn reset_in_mid_frame_costs_only_what_may_not_run_again(language: Language) {
 }
 
 fn slow_line_is_no_reason_to_give_up_a_worker(language: Language) {
-    let stage = Stage::of(1);
+    let stage = Stage::beside_others(BrokerBuilder::default());
     let relay = Relay::to(stage.brokers[0].workers());
     let _worker = stage.worker_over(&relay, language, "slow");
     let ms = Duration::from_millis;
     relay.set_both(Harm { delay: ms(150), jitter: ms(50), bytes_per_second: 125_000, ..Harm::default() });
 
-    let swarm = Swarm::start(Plan { connections: 8, ..stage.plan(stage.brokers[0].http()) });
+    let swarm = Swarm::start(Plan { connections: 8, pace: GENTLE, ..stage.plan(stage.brokers[0].http()) });
     // Longer than any time after which a worker that is not heard would be given up.
     let (begun, long) = (Instant::now(), Duration::from_secs(10));
     wait_at_most(long * 2, "the time that a silent worker has", || begun.elapsed() > long);

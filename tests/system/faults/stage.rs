@@ -7,7 +7,7 @@ use hera_tests::worker_process::{Language, Orders, WorkerProcess, beside_test, r
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 pub(crate) const PREFIX: &str = "/0/ledger";
@@ -16,8 +16,24 @@ const START: Duration = Duration::from_secs(30);
 
 const CANARY: Duration = Duration::from_secs(1);
 
-/// Two cores: each fault has them for itself.
-static MACHINE: Mutex<()> = Mutex::new(());
+/// Two cores: most faults have them for themselves, and those that mostly wait share them.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// A test's share of the machine, for as long as it lives.
+enum Share {
+    Alone { _held: RwLockWriteGuard<'static, ()> },
+    Beside { _held: RwLockReadGuard<'static, ()> },
+}
+
+impl Share {
+    fn alone() -> Share {
+        Share::Alone { _held: MACHINE.write().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    fn beside_others() -> Share {
+        Share::Beside { _held: MACHINE.read().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
 
 /// What a test acts on.
 pub(crate) struct Stage {
@@ -27,18 +43,21 @@ pub(crate) struct Stage {
     runs: tempfile::TempDir,
     /// With ZooKeeper: the servers and the cluster on them.
     cluster: Option<TestCluster>,
-    _alone: MutexGuard<'static, ()>,
+    _share: Share,
 }
 
 impl Stage {
     /// So many brokers.
     pub(crate) fn of(count: usize) -> Stage {
-        Stage::with(BrokerBuilder::default(), count)
+        Stage::with(Share::alone(), BrokerBuilder::default(), count)
     }
 
-    /// So many, the first of which is made like this.
-    pub(crate) fn with(first: BrokerBuilder, count: usize) -> Stage {
-        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    /// One, made like this, for a test that mostly waits: others go on beside it.
+    pub(crate) fn beside_others(first: BrokerBuilder) -> Stage {
+        Stage::with(Share::beside_others(), first, 1)
+    }
+
+    fn with(share: Share, first: BrokerBuilder, count: usize) -> Stage {
         let first = first.start();
         let (token, secret) = (first.token(&["* /0/**"]), first.key("ledger", &["/0/ledger/**"]));
         let mut brokers = vec![first];
@@ -53,7 +72,7 @@ impl Stage {
             prefix: PREFIX.into(),
             environment: vec![("RUNS_DIR", runs.path().to_owned())],
         };
-        Stage { brokers, token, orders, runs, cluster: None, _alone: alone }
+        Stage { brokers, token, orders, runs, cluster: None, _share: share }
     }
 
     /// So many brokers on so many ZooKeeper servers, named `b-1`, `b-2` and so on; workers find them there.
@@ -67,7 +86,7 @@ impl Stage {
         count: usize,
         made: impl Fn(usize, BrokerBuilder) -> BrokerBuilder,
     ) -> Stage {
-        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = Share::alone();
         let (token, secret) = (cluster.token(&["* /0/**"]), cluster.key("ledger", &["/0/ledger/**"]));
         let builder =
             |n: usize| made(n, cluster.builder().with_env("HERA_BROKER__ID", &format!("b-{}", n + 1)));
@@ -82,7 +101,7 @@ impl Stage {
                 ("HERA_STATE_DIR", cluster.dir().join("state")),
             ],
         };
-        Stage { brokers, token, orders, runs, cluster: Some(cluster), _alone: alone }
+        Stage { brokers, token, orders, runs, cluster: Some(cluster), _share: share }
     }
 
     /// The cluster of a stage on ZooKeeper.
