@@ -1,12 +1,24 @@
 # One command per habit. `make demo` and `make test` install what a fresh machine lacks, and say so.
-.PHONY: demo test lint fuzz bench clean
+.PHONY: demo cluster soak test lint fuzz bench clean
 
 # The main job on one machine, on real data. ONCE=1 ends after the tour.
 demo:
 	@scripts/ensure.sh curl cc
 	@demo/run.sh
 
-# Everything: lints, unit tests, vectors, both clients, the whole system, the demo.
+# 3 ZooKeeper servers, 3 brokers, HAProxy, services and judged callers on one machine. ONCE=1 does every harm once and ends with the verdict.
+cluster:
+	@cluster/run.sh
+
+# Acts on the cluster that runs: status, kill-broker, restart-workers and so on; cluster/verb.sh lists them.
+cluster-%:
+	@cluster/verb.sh $*
+
+# The long versions of the fault tests, then a cluster under load with a harm at random each minute, for SOAK seconds (default: an hour).
+soak:
+	@scripts/soak.sh $(or $(SOAK),3600)
+
+# Everything: lints, unit tests, vectors, both clients, the whole system, the demo, the cluster.
 test:
 	@scripts/test.sh
 
@@ -31,4 +43,4 @@ bench:
 
 clean:
 	cargo clean
-	rm -rf fuzz/target clients/node/dist clients/node/node_modules demo/node/node_modules demo/.run
+	rm -rf fuzz/target clients/node/dist clients/node/node_modules demo/node/node_modules demo/.run cluster/.run

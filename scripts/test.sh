@@ -18,7 +18,7 @@ part() {
   echo "== $name done in $((SECONDS - start)) s"
 }
 
-# Sums up what `cargo test`, node's runner, the demo and the fuzzer say of themselves.
+# Sums up what `cargo test`, node's runner, the demo, the cluster and the fuzzer say of themselves.
 counts() {
   cat "$logs"/*.log | awk '
     /^test result:/ { passed += $4; failed += $6; skipped += $8 }
@@ -27,6 +27,7 @@ counts() {
     /^(# |ℹ )skipped [0-9]+$/ { skipped += $3 }
     /^All [0-9]+ answers were right/ { passed += $2 }
     /^fuzz: [0-9]+ targets held$/ { passed += $2 }
+    /^cluster: [0-9]+ steps held$/ { passed += $2 }
     END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }'
 }
 
@@ -53,5 +54,6 @@ part faults env RUST_TEST_THREADS=4 cargo test -p hera-tests --test faults --qui
 # Long enough to run the whole corpus and a little beyond; `make fuzz` looks for more.
 part fuzz scripts/fuzz.sh 3
 part demo env PROFILE=dev ONCE=1 demo/run.sh
+part cluster env PROFILE=dev ONCE=1 cluster/run.sh
 
 counts

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# What takes long: the fault tests as large as the table of faults asks, then a cluster under judged load with a harm at random each minute.
+#   scripts/soak.sh SECONDS          ends with the verdict, and with 0 only if everything held
+#   ONLY=cluster scripts/soak.sh 60  without the fault tests, which take about half an hour however short the rest is;  ONLY=faults: without the rest
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds=${1:-3600}
+case $seconds in '' | *[!0-9]* | 0) echo "soak: SOAK=$seconds is no number of seconds above 0" >&2 && exit 2 ;; esac
+case ${ONLY:-} in '' | cluster | faults) ;; *) echo "soak: ONLY=$ONLY is neither cluster nor faults" >&2 && exit 2 ;; esac
+
+if [ "${ONLY:-}" != cluster ]; then
+  scripts/ensure.sh curl cc haproxy zookeeper ip nft
+  (cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build)
+  cargo build --workspace --bins --examples --quiet
+  FAULTS=long cargo test -p hera-tests --test faults --quiet --no-fail-fast
+fi
+if [ "${ONLY:-}" != faults ]; then
+  SOAK=$seconds cluster/run.sh
+fi
