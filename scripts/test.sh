@@ -31,7 +31,7 @@ counts() {
     END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }'
 }
 
-part tools scripts/ensure.sh curl cc promtool haproxy python3 venv zookeeper ip nft
+part tools scripts/ensure.sh curl cc promtool haproxy python3 venv zookeeper ip nft openssl
 part node-build bash -c 'cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build'
 part format bash -c 'cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check'
 part lint cargo clippy --workspace --all-targets --quiet -- -D warnings
@@ -50,6 +50,7 @@ part delivery cargo test -p hera-tests --test delivery --quiet --no-fail-fast
 part haproxy cargo test -p hera-tests --test haproxy --quiet --no-fail-fast
 # Real ZooKeeper servers; each test has its own.
 part registry env RUST_TEST_THREADS=4 cargo test -p hera-tests --test registry --quiet --no-fail-fast
+part operate cargo test -p hera-tests --test operate --quiet --no-fail-fast
 part faults env RUST_TEST_THREADS=4 cargo test -p hera-tests --test faults --quiet --no-fail-fast
 # Long enough to run the whole corpus and a little beyond; `make fuzz` looks for more.
 part fuzz scripts/fuzz.sh 3

@@ -32,8 +32,14 @@ fn files_and_links_that_documents_name_exist() {
         "README.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
-        "docs/operate.md",
+        "cluster/README.md",
+        "docs/operate/README.md",
+        "docs/operate/install.md",
+        "docs/operate/one-to-many.md",
         "docs/operate/haproxy.md",
+        "docs/operate/roll-out.md",
+        "docs/operate/alarms.md",
+        "docs/operate/failure-table.md",
         "docs/adr/README.md",
     ] {
         let text = read(document);
