@@ -134,3 +134,21 @@ fn unit_of_the_broker_is_what_systemd_takes() {
     let said = String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success() && !said.contains("hera-broker.service"), "{said}");
 }
+
+#[test]
+fn alarms_go_on_when_they_should_and_only_then() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("hera.rules.yml"), read(RULES)).unwrap();
+    let cases = dir.path().join("rules.test.yml");
+    std::fs::write(&cases, read("tests/system/operate/rules.test.yml")).unwrap();
+
+    let tested = Command::new("promtool").args(["test", "rules"]).arg(&cases).output();
+
+    let tested =
+        tested.unwrap_or_else(|error| panic!("promtool (package prometheus) does not start: {error}"));
+    assert!(
+        tested.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tested.stderr) + String::from_utf8_lossy(&tested.stdout)
+    );
+}
