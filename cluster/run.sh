@@ -224,6 +224,8 @@ leave() {
   say "ending: callers, workers, brokers, HAProxy, ZooKeeper"
   touch "$run/ending"
   [ -z "$swarm" ] || { kill -TERM "$swarm" 2>/dev/null && wait "$swarm" || true; }
+  # Nothing, where the verdict was told already, or there is none.
+  [ -z "$swarm" ] || sed -n '/^ledger:/,$p' "$run/swarm.out"
   end "${workers[@]}"
   end "${brokers[@]}"
   end watch haproxy
