@@ -171,7 +171,7 @@ start_haproxy() {
 
 start_swarm() {
   setsid "$bin/hera-swarm" "http://127.0.0.1:$front" --runs "$run/runs" --token-file "$run/callers.token" --prefix "$prefix" \
-    --rate "${RATE:-40}" --connections 16 </dev/null >>"$run/swarm.out" 2>"$run/swarm.err" &
+    --rate "${RATE:-40}" --connections 16 --cut-answers </dev/null >>"$run/swarm.out" 2>"$run/swarm.err" &
   swarm=$!
   await 10 "the first verdict" test -s "$run/swarm.out"
 }

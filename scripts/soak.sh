@@ -15,7 +15,7 @@ if [ "${ONLY:-}" != cluster ]; then
   (cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build)
   # Ten brokers and a thousand calls a second are too much for two cores and a build for development.
   cargo build --profile "${PROFILE:-release}" --workspace --bins --examples --quiet
-  FAULTS=long cargo test --profile "${PROFILE:-release}" -p hera-tests --test faults --quiet --no-fail-fast
+  FAULTS=long cargo test --profile "${PROFILE:-release}" -p hera-tests --test faults --no-fail-fast
 fi
 if [ "${ONLY:-}" != faults ]; then
   SOAK=$seconds cluster/run.sh

@@ -48,6 +48,9 @@ struct Arguments {
     /// Repeats the calls of an earlier run
     #[arg(long)]
     seed: Option<u64>,
+    /// Answers may break off after they began: where workers and brokers are killed, a stream goes with them
+    #[arg(long)]
+    cut_answers: bool,
     /// Any answer but 2xx is a fault as well
     #[arg(long)]
     strict: bool,
@@ -88,7 +91,7 @@ async fn run(arguments: Arguments) -> Result<Verdict, String> {
     // With a given seed, what ran before this began belongs to an earlier one.
     own_runs()?;
 
-    let mut ledger = Ledger::new(Terms::default());
+    let mut ledger = Ledger::new(Terms { cut_answers: arguments.cut_answers, ..Terms::PROMISES });
     let (swarm, begun) = (Swarm::start(plan), Instant::now());
     let until = arguments.seconds.map(|seconds| begun + Duration::from_secs(seconds));
     let mut before = 0;
