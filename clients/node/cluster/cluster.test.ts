@@ -28,7 +28,7 @@ before(async () => {
 
 after(async () => {
   await zookeeper.stop();
-  rmSync(folder, { recursive: true });
+  rmSync(folder, { recursive: true, maxRetries: 10 });
 });
 
 /** One broker process. */

@@ -17,7 +17,7 @@ const two: BrokerNode = { id: "b-2", address: "fd00::1", port: 1, protocols: ["h
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "hera-saved-"));
-  t.after(() => rmSync(path, { recursive: true }));
+  t.after(() => rmSync(path, { recursive: true, maxRetries: 10 }));
   return path;
 }
 

@@ -24,12 +24,14 @@ before(async () => {
   zookeeper = await TestZooKeeper.start();
   folder = mkdtempSync(join(tmpdir(), "hera-app-"));
   mkdirSync(join(folder, "node_modules"));
+  // Once, and not for each copy: one that starts while it is written again would run half of it.
+  writeFileSync(join(folder, "worker.mjs"), WORKER);
   symlinkSync(fileURLToPath(new URL("../../", import.meta.url)), join(folder, "node_modules", "hera-client"));
 });
 
 after(async () => {
   await zookeeper.stop();
-  rmSync(folder, { recursive: true });
+  rmSync(folder, { recursive: true, maxRetries: 10 });
 });
 
 beforeEach(async () => {
@@ -154,9 +156,7 @@ async function connected(child: ChildProcess): Promise<void> {
 }
 
 function worker(t: TestContext): ChildProcess {
-  const file = join(folder, "worker.mjs");
-  writeFileSync(file, WORKER);
-  const child = spawn(process.execPath, [file], {
+  const child = spawn(process.execPath, [join(folder, "worker.mjs")], {
     env: { PATH: process.env.PATH, HERA: zk, SECRET: secret, HERA_STATE_DIR: process.env.HERA_STATE_DIR },
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -63,7 +63,8 @@ function follow(
 
 function temporary(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "hera-state-"));
-  t.after(() => rmSync(folder, { recursive: true }));
+  // A list may be being saved just now.
+  t.after(() => rmSync(folder, { recursive: true, maxRetries: 10 }));
   return folder;
 }
 

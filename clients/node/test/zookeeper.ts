@@ -121,12 +121,12 @@ export class TestZooKeeper {
 
   /** Forgets everything that was ever written; it has to be down. */
   wipe(): void {
-    rmSync(join(this.#folder, "data"), { recursive: true });
+    rmSync(join(this.#folder, "data"), { recursive: true, maxRetries: 10 });
   }
 
   async stop(): Promise<void> {
     await this.down();
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.#folder, { recursive: true, maxRetries: 10 });
   }
 
   /** One of the four-letter commands; nothing where it does not answer. */
