@@ -53,8 +53,8 @@ impl LastToken {
 pub enum Denied {
     /// For good.
     Refused(Refusal),
-    /// The token is well-formed and not known here; a command may have made it a moment ago.
-    Unknown,
+    /// The token with this digest is well-formed and not known here; a command may have made it a moment ago.
+    Unknown([u8; 32]),
 }
 
 impl From<Refusal> for Denied {
@@ -72,10 +72,9 @@ pub fn unauthorized() -> Refusal {
 }
 
 /// An unknown token gets a moment to become known, where brokers hear of new ones from each other.
-pub async fn arrives(core: &Core) {
-    let known = core.access();
-    let changed = || !Rc::ptr_eq(&known, &core.access());
-    core.shared.registry.arrives(TOKEN_ARRIVES, changed).await;
+pub async fn arrives(core: &Core, digest: &[u8; 32]) {
+    let known = || core.access().tokens.contains_key(digest);
+    core.shared.registry.arrives(TOKEN_ARRIVES, known).await;
 }
 
 /// Finds the caller. Unknown, expired, malformed and missing are one answer, the same for every path.
@@ -113,7 +112,11 @@ fn look_up(core: &Rc<Core>, last: &LastToken, text: &[u8]) -> Result<Arc<Caller>
         access = core.access();
     }
     let Some(caller) = access.tokens.get(&digest).cloned() else {
-        return Err(if core.shared.registry.is_in_sync() { Denied::Unknown } else { unavailable().into() });
+        return Err(if core.shared.registry.is_in_sync() {
+            Denied::Unknown(digest)
+        } else {
+            unavailable().into()
+        });
     };
     let among = Arc::downgrade(&access);
     *last.0.borrow_mut() = Some(Remembered { token, among, caller: caller.clone() });

@@ -203,6 +203,7 @@ fn registry(config: &Config, files: &Standalone) -> Result<Registry, StartError>
     let RegistryUrl::ZooKeeper(url) = &config.registry.url else {
         return Ok(Registry::Standalone(files.clone()));
     };
+    files.check_copy()?;
     let access = ZkAccess {
         ca_file: config.registry.ca_file.clone(),
         timeout: config.registry.session_timeout,

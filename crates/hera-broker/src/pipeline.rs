@@ -140,13 +140,13 @@ impl Call {
         self.canonical_path()?;
         let asked = self.asked_timeout()?;
         let identified = match self.identify() {
-            Err(Denied::Unknown) => Box::pin(self.identify_later()).await,
+            Err(Denied::Unknown(digest)) => Box::pin(self.identify_later(digest)).await,
             identified => identified,
         };
         self.timing.auth = self.begun.elapsed();
         identified.map_err(|denied| match denied {
             Denied::Refused(refusal) => refusal,
-            Denied::Unknown => auth::unauthorized(),
+            Denied::Unknown(_) => auth::unauthorized(),
         })?;
         let route = self.route()?;
         self.set_deadline(&route, asked);
@@ -207,8 +207,8 @@ impl Call {
         Ok(())
     }
 
-    async fn identify_later(&mut self) -> Result<(), Denied> {
-        auth::arrives(&self.core).await;
+    async fn identify_later(&mut self, digest: [u8; 32]) -> Result<(), Denied> {
+        auth::arrives(&self.core, &digest).await;
         self.identify()
     }
 

@@ -28,7 +28,8 @@ pub(crate) fn run(flags: BrokerFlags) -> Result<(), Failure> {
 fn is_configuration(code: &str) -> bool {
     matches!(
         code,
-        "no_cluster_key"
+        "no_copy"
+            | "no_cluster_key"
             | "not_initialised"
             | "wrong_cluster_key"
             | "open_acl"

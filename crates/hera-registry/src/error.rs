@@ -120,6 +120,12 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// A data dir whose lists are no copy of anything.
+    #[error("{} holds the tokens and keys of a standalone broker, and a broker on ZooKeeper would write its copy over them; give it another --data-dir", path.display())]
+    NoCopy {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// The file of the cluster key is not there.
     #[error("there is no cluster key in {}; copy the file from another broker, name it with --cluster-key, or make a cluster with: hera cluster init", path.display())]
     NoClusterKey {
@@ -210,6 +216,7 @@ impl Error {
             Error::InUse { .. } => "in_use",
             Error::BadUrl { .. } => "bad_url",
             Error::Unavailable { .. } => "registry_unavailable",
+            Error::NoCopy { .. } => "no_copy",
             Error::NoClusterKey { .. } => "no_cluster_key",
             Error::NotInitialised { .. } => "not_initialised",
             Error::AlreadyInitialised { .. } => "already_initialised",

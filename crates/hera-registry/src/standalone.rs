@@ -236,6 +236,16 @@ impl Standalone {
         self.sealer.open::<ClusterRecord>(Kind::Config, &raw).ok().map(|record| record.cluster)
     }
 
+    /// Makes sure that a copy may be saved here; error `no_copy` where the lists are a standalone broker's own.
+    pub fn check_copy(&self) -> Result<(), Error> {
+        // A first copy may have broken off before its last file; a broker on ZooKeeper notes its sessions before anything else.
+        let copies = self.saved_cluster().is_some() || self.dir.join(SESSIONS).exists();
+        if !copies && [&TOKENS, &KEYS].iter().any(|list| self.dir.join(list.file).exists()) {
+            return Err(Error::NoCopy { path: self.dir.clone() });
+        }
+        Ok(())
+    }
+
     /// Replaces the copy: tokens as hashes alone, keys as public keys alone, all sealed. The cluster is written last, so that a
     /// copy which broke off midway is none.
     pub fn save(
@@ -320,6 +330,8 @@ struct List {
 const TOKENS: List = List { file: "tokens.json", kind: Kind::Token };
 const KEYS: List = List { file: "keys.json", kind: Kind::Key };
 const CATALOGUE: List = List { file: "catalogue.json", kind: Kind::Endpoint };
+/// Where a broker on ZooKeeper notes its sessions.
+pub(crate) const SESSIONS: &str = "sessions.json";
 const CLUSTER: &str = "cluster.json";
 const CLUSTER_KEY: &str = "cluster.key";
 const ADMIN_TOKEN: &str = "admin.token";

@@ -50,6 +50,22 @@ fn broker_that_cannot_belong_to_the_cluster_says_so_and_ends_with_78() {
 }
 
 #[test]
+fn data_dir_of_a_standalone_broker_is_not_written_over() {
+    let cluster = TestCluster::start();
+    let standalone = TestBroker::start();
+    let token = standalone.token(&["GET /0/**"]);
+    standalone.kill();
+    let data = standalone.data_dir().display().to_string();
+
+    let verdict = cluster.builder().with_args(["--data-dir", &data]).run();
+
+    assert_eq!(verdict.code, 78, "{}", verdict.stderr);
+    assert!(verdict.stderr.contains("another --data-dir"), "{}", verdict.stderr);
+    let kept = std::fs::read_to_string(standalone.data_dir().join("tokens.json")).unwrap();
+    assert!(kept.contains(&token[5..21]));
+}
+
+#[test]
 fn open_node_is_noticed_at_the_start() {
     let cluster = TestCluster::start();
     let credentials = credentials(&cluster);

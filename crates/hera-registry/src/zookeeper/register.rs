@@ -9,6 +9,7 @@ use zookeeper_client::{Client, CreateMode, Error as ZkError};
 use super::layout::{self, Who};
 use super::verbs::ZkRegistry;
 use crate::error::Error;
+use crate::standalone::SESSIONS;
 use crate::store;
 
 /// Sessions that a broker remembers as its own: a restart makes one, an expiry makes one.
@@ -30,7 +31,7 @@ struct Saved {
 impl OwnSessions {
     /// Reads the file; one that cannot be read names no sessions, which costs a wait and nothing else.
     pub(crate) fn open(data_dir: &Path) -> OwnSessions {
-        let path = data_dir.join("sessions.json");
+        let path = data_dir.join(SESSIONS);
         let saved: Option<Saved> =
             std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         // As written below: two's complement, so all of them are unsigned texts.
