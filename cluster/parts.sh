@@ -27,6 +27,12 @@ await() { # SECONDS WHAT CONDITION...
   done
 }
 
+# Whether the cluster of this run folder runs.
+runs_in() { # FOLDER
+  local main
+  main=$(cat "$1/pid" 2>/dev/null) && [ -n "$main" ] && alive "$main"
+}
+
 # The process of a part now; nothing while it is down.
 pid() { # NAME
   local pid
@@ -39,27 +45,34 @@ replaced() { # NAME PID
   now=$(pid "$1") && [ "$now" != "$2" ]
 }
 
-# Starts a part and keeps it: see `pause`. While NAME.hold is there, it stays down.
+# Starts a part and keeps it: see `pause`. While NAME.hold is there, it stays down. Nothing outlives run.sh, however that ended.
 keep() { # NAME COMMAND...
-  local name=$1
+  local name=$1 part
   shift
   (
     trap - EXIT
     trap '' INT HUP
-    until [ -e "$run/ending" ]; do
+    until over; do
       if [ ! -e "$run/$name.hold" ]; then
         setsid "$@" </dev/null >>"$run/$name.out" 2>>"$run/$name.err" &
-        echo $! >"$run/$name.pid.new"
+        part=$!
+        echo "$part" >"$run/$name.pid.new"
         mv "$run/$name.pid.new" "$run/$name.pid"
-        wait $! 2>/dev/null || true
+        while alive "$part"; do
+          alive $$ || kill -KILL -- "-$part"
+          sleep 0.3
+        done
       fi
       # In short steps, so that the end need not wait for it.
       for ((step = 0; step < pause * 10; step++)); do
-        [ -e "$run/ending" ] || sleep 0.1
+        over || sleep 0.1
       done
     done
   ) 2>>"$run/keeper.err" &
 }
+
+# `$$` is run.sh also in what it runs beside itself.
+over() { [ -e "$run/ending" ] || ! alive $$; }
 
 # Asks parts to leave, and takes no more than 15 s for an answer.
 end() { # NAME...

@@ -21,6 +21,7 @@ main() {
   trap 'exit 143' TERM
   trap 'exit 129' HUP
   build
+  tidy
   mkdir -p "$run/runs" "$run/state"
   export RUN=$run
   echo $$ >"$run/pid"
@@ -62,6 +63,14 @@ build() {
 # Left alone where nothing changed, so that a second run takes nothing away from the first one.
 packages() { [ node_modules -nt package-lock.json ] || npm ci --loglevel=error; }
 built() { [ -f dist/index.js ] && [ -z "$(find src package.json tsconfig.json -newer dist/index.js)" ]; }
+
+# What a run left that was killed.
+tidy() {
+  local dir
+  for dir in cluster/.run/*; do
+    [ ! -e "$dir/pid" ] || runs_in "$dir" || rm -rf "$dir"
+  done
+}
 
 # The same ports each time where they are free, else any. Runs that nobody watches take any at once: two of them may start together.
 choose_ports() {
@@ -173,6 +182,12 @@ start_swarm() {
   setsid "$bin/hera-swarm" "http://127.0.0.1:$front" --runs "$run/runs" --token-file "$run/callers.token" --prefix "$prefix" \
     --rate "${RATE:-40}" --connections 16 --cut-answers </dev/null >>"$run/swarm.out" 2>"$run/swarm.err" &
   swarm=$!
+  (
+    trap - EXIT
+    trap '' INT HUP
+    while alive $$ && alive "$swarm"; do sleep 0.3; done
+    kill -KILL -- "-$swarm" 2>/dev/null || true
+  ) &
   await 10 "the first verdict" test -s "$run/swarm.out"
 }
 

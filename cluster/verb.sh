@@ -33,10 +33,14 @@ main() {
 }
 
 find_run() {
-  local runs=(cluster/.run/*/pid)
-  run=${RUN:-$(dirname "${runs[0]}")}
-  [ -n "${RUN:-}" ] || [ ${#runs[@]} -eq 1 ] || fail "several clusters run; name one by RUN=: $(dirname "${runs[@]}" | tr '\n' ' ')"
-  [ -f "$run/where" ] && alive "$(cat "$run/pid")" || fail "no cluster runs; start one by: make cluster"
+  local dir runs=()
+  for dir in cluster/.run/*; do
+    if runs_in "$dir"; then runs+=("$dir"); fi
+  done
+  [ -n "${RUN:-}" ] || [ ${#runs[@]} -lt 2 ] || fail "several clusters run; name one by RUN=: ${runs[*]}"
+  run=${RUN:-${runs[0]:-}}
+  runs_in "$run" || fail "no cluster runs; start one by: make cluster"
+  [ -f "$run/where" ] || fail "the cluster is not up yet"
   load
 }
 
