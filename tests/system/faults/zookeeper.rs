@@ -199,10 +199,15 @@ fn broker_killed_and_started_at_once_takes_its_old_node_over() {
 }
 
 #[test]
-fn rolling_restart_of_brokers_that_workers_find_in_zookeeper_loses_nothing() {
-    let (count, calls) = if is_long() { (10, 100_000) } else { (3, 6_000) };
+fn rolling_restart_of_all_brokers_and_then_of_all_workers_loses_nothing() {
+    let (count, pairs, calls) = if is_long() { (10, 10, 100_000) } else { (3, 2, 6_000) };
     let mut stage = Stage::on_zookeeper(1, count);
-    let workers = stage.workers([(Rust, "rust-1"), (Node, "node-1"), (Rust, "rust-2"), (Node, "node-2")]);
+    let pair = |n: usize| [(Rust, format!("rust-{n}")), (Node, format!("node-{n}"))];
+    let mut workers: Vec<_> = (0..pairs)
+        .flat_map(pair)
+        .map(|(language, name)| (language, stage.begin_worker(language, &name)))
+        .collect();
+    workers.iter().for_each(|(_, worker)| stage.wait_serving(worker));
     let haproxy = stage.haproxy();
     let swarm = steady(&stage, &haproxy);
     wait_calls(&swarm, 500);
@@ -211,8 +216,13 @@ fn rolling_restart_of_brokers_that_workers_find_in_zookeeper_loses_nothing() {
         stage.brokers[n].sigterm();
         assert_eq!(stage.brokers[n].wait_exit_within(DRAIN_MAX), 0);
         stage.brokers[n].restart();
-        workers.iter().for_each(|worker| stage.wait_serving(worker));
+        workers.iter().for_each(|(_, worker)| stage.wait_serving(worker));
         stage.wait_all_up(&haproxy);
+    }
+    for (language, worker) in &mut workers {
+        worker.sigterm();
+        assert_eq!(worker.wait_exit().code(), Some(0), "{}", worker.log());
+        *worker = stage.worker(*language, worker.name());
     }
     wait_at_most(Duration::from_secs(900), "all calls of the plan", || swarm.ended() >= calls);
     let (_, calls) = stage.judge(swarm, Terms::default());
