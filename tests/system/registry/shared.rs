@@ -111,3 +111,18 @@ fn any_broker_names_all() {
         })
     });
 }
+
+#[test]
+fn endpoint_is_named_by_the_service_that_serves_it() {
+    let cluster = TestCluster::start();
+    let broker = cluster.broker();
+    let (first, second) = (broker.worker("first", &["GET /0/x"]), broker.worker("second", &["GET /0/x"]));
+    let shown = || broker.cli(["endpoints"]).stdout;
+    wait_until("both to be known", || shown().contains("GET /0/x"));
+
+    second.leave();
+    wait_until("one to be gone", || broker.cli(["workers"]).stdout.lines().count() == 2);
+    assert!(shown().contains("first") && !shown().contains("second"), "{}", shown());
+
+    drop(first);
+}

@@ -415,7 +415,8 @@ fn build(inner: &mut Inner, cores: usize) -> RoutingTable {
             });
             let declared = &accepted.declared;
             if draft.targets.is_empty() {
-                // The first connected worker's word replaces the catalogue's.
+                // The first connected worker's word replaces the catalogue's; its service too, where two share a prefix.
+                draft.service.clone_from(&member.worker.service);
                 draft.timeout_ms = declared.timeout_ms;
                 draft.body_bytes_max = declared.body_bytes_max;
                 draft.idempotent = declared.idempotent == Some(true);
