@@ -130,6 +130,22 @@ impl Stage {
         WorkerProcess::spawn(&mut program(language), name, &self.orders)
     }
 
+    /// Starts so many workers in one process, and waits until all brokers know them all.
+    pub(crate) fn crowd(&self, copies: usize) -> WorkerProcess {
+        let mut command = program(Language::Rust);
+        let crowd = WorkerProcess::spawn(command.env("COPIES", copies.to_string()), "crowd", &self.orders);
+        for broker in &self.brokers {
+            wait_at_most(START, "a crowd of workers to serve", || {
+                assert!(crowd.runs(), "the crowd ended before it served");
+                let workers = broker.ask_admin(Request::get("/v1/workers")).json();
+                let pid = format!("-{}-", crowd.pid());
+                let of_it = |worker: &&Value| worker["instance"].as_str().unwrap().contains(&pid);
+                workers.as_array().unwrap().iter().filter(of_it).count() == copies
+            });
+        }
+        crowd
+    }
+
     /// Starts a worker that knows this broker alone, and waits until that sends it calls.
     pub(crate) fn worker_at(&self, broker: &TestBroker, language: Language, name: &str) -> WorkerProcess {
         let orders = Orders { brokers: broker.workers_url(), ..self.orders.clone() };

@@ -46,6 +46,7 @@ fn killed_leader_is_noticed_by_no_request() {
 fn lost_quorum_costs_no_call_with_a_known_token_and_brings_no_herd() {
     let mut stage = Stage::on_zookeeper(3, 3);
     let workers = stage.workers([(Rust, "rust"), (Node, "node")]);
+    let crowd = stage.crowd(50);
     let haproxy = stage.haproxy();
     let swarm = steady(&stage, &haproxy);
     wait_calls(&swarm, 500);
@@ -68,7 +69,7 @@ fn lost_quorum_costs_no_call_with_a_known_token_and_brings_no_herd() {
 
     none_failed(&calls, &haproxy);
     assert_eq!(joins(&stage), joined, "no worker dialled anew");
-    assert!(workers.iter().all(WorkerProcess::runs));
+    assert!(workers.iter().all(WorkerProcess::runs) && crowd.runs());
 }
 
 #[test]

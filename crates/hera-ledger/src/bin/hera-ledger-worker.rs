@@ -1,5 +1,5 @@
-//! A worker that notes what it runs: `hera-ledger-worker PREFIX NAME`, with `HERA`, `SECRET` and `RUNS_DIR` in its environment.
-//! `tests/workers/ledger.mjs` serves the same in Node.
+//! A worker that notes what it runs: `hera-ledger-worker PREFIX NAME`, with `HERA`, `SECRET` and `RUNS_DIR` in its environment; with `COPIES` so many
+//! in one process, each with connections of its own. `tests/workers/ledger.mjs` serves the same in Node.
 //!
 //! ```text
 //! any  PREFIX/now/{nonce}                   {"nonce", "worker"}
@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Above what the tests have in flight on one connection, so that a hanging worker never sheds what it should hang on.
 const IN_FLIGHT_MAX: u32 = 4_096;
@@ -34,7 +35,31 @@ async fn main() -> Result<(), Error> {
     let log = RunLog::open(&dir, &format!("{name}-{}", std::process::id()));
     let log = Arc::new(log.unwrap_or_else(|error| panic!("{}: {error}", dir.display())));
 
+    let cancelled = Arc::new(AtomicU64::new(0));
+    let app = || app(&prefix, &name, &log, &cancelled);
+    match std::env::var("COPIES").ok().and_then(|copies| copies.parse::<usize>().ok()) {
+        None => hera_client::serve(app()).await,
+        Some(copies) => serve_all((0..copies).map(|_| app())).await,
+    }
+}
+
+/// Serves them all until SIGTERM, and drains them all.
+async fn serve_all(apps: impl Iterator<Item = App>) -> Result<(), Error> {
+    let mut term = signal(SignalKind::terminate()).expect("a process may watch its signals");
+    let mut clients = Vec::new();
+    for app in apps {
+        clients.push(app.connect().await?);
+    }
+    term.recv().await;
+    let mut leaving = tokio::task::JoinSet::new();
+    clients.into_iter().for_each(|client| drop(leaving.spawn(async move { client.drain().await })));
+    leaving.join_all().await;
+    Ok(())
+}
+
+fn app(prefix: &str, name: &str, log: &Arc<RunLog>, cancelled: &Arc<AtomicU64>) -> App {
     let mut app = App::with(Options::new().version("ledger").in_flight_max(IN_FLIGHT_MAX));
+    let log = log.clone();
     app.layer(move |req: Request, next: Next| {
         let log = log.clone();
         async move {
@@ -44,15 +69,15 @@ async fn main() -> Result<(), Error> {
             next.run(req).await
         }
     });
-    let cancelled = Arc::new(AtomicU64::new(0));
     for method in Method::ALL {
-        serve(&mut app, &prefix, &name, method, &cancelled);
+        serve(&mut app, prefix, name, method, cancelled);
     }
+    let cancelled = cancelled.clone();
     app.get(&format!("{prefix}/at/{name}/cancelled"), move |_: Request| {
         let count = cancelled.load(Ordering::Relaxed);
         async move { Json(count) }
     });
-    hera_client::serve(app).await
+    app
 }
 
 fn serve(app: &mut App, prefix: &str, name: &str, method: Method, cancelled: &Arc<AtomicU64>) {
