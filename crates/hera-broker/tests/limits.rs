@@ -34,6 +34,7 @@ fn table_of_the_broker_equals_the_code() {
         ("access_log_queue_bytes_max", (access_log::HAND_OVER * access_log::BUFFERS_MAX) as u64),
         ("metric_series_max", metrics::METRIC_SERIES_MAX as u64),
         ("trailer_bytes_max", body::TRAILER_BYTES_MAX as u64),
+        ("linger_bytes_max", connection::LINGER_BYTES_MAX as u64),
         ("ahead_bytes_max", connection::AHEAD_BYTES_MAX as u64),
         ("worker_outbox_bytes_max", session::OUTBOX_BYTES_MAX),
         ("worker_write_stall_ms_max", ms(session::WRITE_STALL)),

@@ -35,6 +35,8 @@ pub const AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Room for a body; it counts as full, and its bytes are taken as a piece, when an eighth is left.
 pub const BODY_BUFFER: usize = 64 * 1024;
 const HEAD_BUFFER: usize = 4 * 1024;
+/// What a peer that has its answer may go on sending: enough for a proxy to read the answer first.
+pub const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Why a connection, or the body on it, cannot go on.
@@ -320,7 +322,7 @@ impl Connection {
     async fn linger(&self) {
         let _ = poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await;
         self.reading.set(Instant::now() + LINGER);
-        let mut left = AHEAD_BYTES_MAX * 4;
+        let mut left = LINGER_BYTES_MAX;
         poll_fn(|cx| {
             loop {
                 self.input.borrow_mut().clear();
