@@ -3,3 +3,22 @@
 pub mod caller;
 pub mod pattern;
 pub mod worker_process;
+
+/// Makes of each function over a language two tests, `rust::name` and `node::name`.
+#[macro_export]
+macro_rules! in_both_languages {
+    ($($name:ident)*) => {
+        mod rust {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::worker_process::Language::Rust);
+            })*
+        }
+        mod node {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::worker_process::Language::Node);
+            })*
+        }
+    };
+}

@@ -15,21 +15,4 @@ mod samples;
 mod stage;
 mod streams;
 
-/// Makes of each function over a language two tests, `rust::name` and `node::name`.
-macro_rules! in_both_languages {
-    ($($name:ident)*) => {
-        mod rust {
-            $(#[test]
-            fn $name() {
-                super::$name(hera_tests::worker_process::Language::Rust);
-            })*
-        }
-        mod node {
-            $(#[test]
-            fn $name() {
-                super::$name(hera_tests::worker_process::Language::Node);
-            })*
-        }
-    };
-}
-use in_both_languages;
+use hera_tests::in_both_languages;

@@ -182,27 +182,17 @@ impl ZkRegistry {
 
     /// See [`crate::Standalone::create_key`].
     pub async fn create_key(&self, new: NewKey, now_unix: u64) -> Result<CreatedKey, Error> {
-        let client = self.client()?;
-        for _ in 0..TRIES {
-            let (records, version) = self.all_keys(&client).await?;
+        self.change_keys(|all, change| {
             // Before the prefixes: whoever creates a key twice should hear that it exists.
-            if records.iter().any(|other| other.name == new.name) {
-                return Err(Error::NameTaken { kind: "key", name: new.name });
+            if all.iter().any(|other| other.name == new.name) {
+                return Err(Error::NameTaken { kind: "key", name: new.name.clone() });
             }
-            let (record, key) = new.clone().into_record(&self.key, &records, now_unix)?;
-            let mut change = client.new_multi_writer();
-            self.added(change.add_set_data(layout::KEYS, &[], Some(version)))?;
-            self.add_create(&mut change, &layout::key_name(&record.name), record.id.as_bytes())?;
-            self.add_create(
-                &mut change,
-                &layout::key(&record.id),
-                self.sealed(Kind::Key, &record)?.as_bytes(),
-            )?;
-            if let Committed::Yes = self.commit(&mut change).await? {
-                return Ok(CreatedKey { record, key });
-            }
-        }
-        Err(Error::Contended)
+            let (record, key) = new.clone().into_record(&self.key, all, now_unix)?;
+            self.add_create(change, &layout::key_name(&record.name), record.id.as_bytes())?;
+            self.add_create(change, &layout::key(&record.id), self.sealed(Kind::Key, &record)?.as_bytes())?;
+            Ok(CreatedKey { record, key })
+        })
+        .await
     }
 
     /// All worker keys, the oldest first.
@@ -213,65 +203,53 @@ impl ZkRegistry {
     }
 
     /// See [`crate::Standalone::update_key`].
-    pub async fn update_key(&self, name_or_id: &str, change: KeyChange) -> Result<KeyRecord, Error> {
-        self.change_key(name_or_id, |old, all| change.clone().apply(old, all)).await
+    pub async fn update_key(&self, name_or_id: &str, wanted: KeyChange) -> Result<KeyRecord, Error> {
+        self.change_keys(|all, change| {
+            let record = wanted.clone().apply(found(all, name_or_id)?, all)?;
+            let sealed = self.sealed(Kind::Key, &record)?;
+            self.added(change.add_set_data(&layout::key(&record.id), sealed.as_bytes(), None))?;
+            Ok(record)
+        })
+        .await
     }
 
     /// See [`crate::Standalone::revoke_key`].
     pub async fn revoke_key(&self, name_or_id: &str) -> Result<KeyRecord, Error> {
-        let client = self.client()?;
-        for _ in 0..TRIES {
-            let (records, version) = self.all_keys(&client).await?;
-            let record = found(&records, name_or_id)?.clone();
-            let mut change = client.new_multi_writer();
-            self.added(change.add_set_data(layout::KEYS, &[], Some(version)))?;
+        self.change_keys(|all, change| {
+            let record = found(all, name_or_id)?.clone();
             self.added(change.add_delete(&layout::key(&record.id), None))?;
             self.added(change.add_delete(&layout::key_name(&record.name), None))?;
-            if let Committed::Yes = self.commit(&mut change).await? {
-                return Ok(record);
-            }
-        }
-        Err(Error::Contended)
+            Ok(record)
+        })
+        .await
     }
 
     /// See [`crate::Standalone::rotate_key`].
     pub async fn rotate_key(&self, name_or_id: &str, now_unix: u64) -> Result<CreatedKey, Error> {
-        let client = self.client()?;
-        for _ in 0..TRIES {
-            let (records, version) = self.all_keys(&client).await?;
-            let old = found(&records, name_or_id)?;
+        self.change_keys(|all, change| {
+            let old = found(all, name_or_id)?;
             let (record, key) = worker_key::rotated(old, &self.key, now_unix);
-            let mut change = client.new_multi_writer();
-            self.added(change.add_set_data(layout::KEYS, &[], Some(version)))?;
             self.added(change.add_delete(&layout::key(&old.id), None))?;
             self.added(change.add_set_data(&layout::key_name(&old.name), record.id.as_bytes(), None))?;
-            self.add_create(
-                &mut change,
-                &layout::key(&record.id),
-                self.sealed(Kind::Key, &record)?.as_bytes(),
-            )?;
-            if let Committed::Yes = self.commit(&mut change).await? {
-                return Ok(CreatedKey { record, key });
-            }
-        }
-        Err(Error::Contended)
+            self.add_create(change, &layout::key(&record.id), self.sealed(Kind::Key, &record)?.as_bytes())?;
+            Ok(CreatedKey { record, key })
+        })
+        .await
     }
 
-    async fn change_key(
+    /// One transaction on the keys as they are; tried again when somebody changed any of them meanwhile.
+    async fn change_keys<T>(
         &self,
-        name_or_id: &str,
-        change: impl Fn(&KeyRecord, &[KeyRecord]) -> Result<KeyRecord, Error>,
-    ) -> Result<KeyRecord, Error> {
+        step: impl Fn(&[KeyRecord], &mut MultiWriter<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let client = self.client()?;
         for _ in 0..TRIES {
-            let (records, version) = self.all_keys(&client).await?;
-            let record = change(found(&records, name_or_id)?, &records)?;
-            let mut writer = client.new_multi_writer();
-            self.added(writer.add_set_data(layout::KEYS, &[], Some(version)))?;
-            let sealed = self.sealed(Kind::Key, &record)?;
-            self.added(writer.add_set_data(&layout::key(&record.id), sealed.as_bytes(), None))?;
-            if let Committed::Yes = self.commit(&mut writer).await? {
-                return Ok(record);
+            let (all, version) = self.all_keys(&client).await?;
+            let mut change = client.new_multi_writer();
+            self.added(change.add_set_data(layout::KEYS, &[], Some(version)))?;
+            let answer = step(&all, &mut change)?;
+            if let Committed::Yes = self.commit(&mut change).await? {
+                return Ok(answer);
             }
         }
         Err(Error::Contended)
