@@ -8,31 +8,41 @@ use std::time::{Duration, Instant};
 
 /// Ticks come every 20 ms; one so late means that the core did not run.
 const LATE: Duration = Duration::from_millis(500);
+/// A core that wakes needs so long to accept and read all that has waited, on a busy machine. What comes fresh meanwhile is taken for as old,
+/// which costs a call only where the freeze was longer than its deadline.
+const CATCHES_UP: Duration = Duration::from_millis(200);
 
 /// The ticks of one core.
 #[derive(Debug)]
 pub struct Pulse {
     last: Cell<Instant>,
-    /// While the turn after a late tick lasts: the tick before.
-    late_from: Cell<Option<Instant>>,
+    /// After a late tick: the tick before it, and until when what is read counts from there.
+    late: Cell<Option<(Instant, Instant)>>,
 }
 
 impl Pulse {
     /// Ticks from `now` on.
     pub fn new(now: Instant) -> Pulse {
-        Pulse { last: Cell::new(now), late_from: Cell::new(None) }
+        Pulse { last: Cell::new(now), late: Cell::new(None) }
     }
 
-    /// A tick. What is read until the next one counts from the tick before, if this one was late.
+    /// A tick. If it is late, what is read from now on counts from the tick before, for a while.
     pub fn tick(&self, now: Instant) {
         let last = self.last.replace(now);
-        self.late_from.set((now.saturating_duration_since(last) > LATE).then_some(last));
+        if now.saturating_duration_since(last) > LATE {
+            self.late.set(Some((last, now + CATCHES_UP)));
+        } else if self.late.get().is_some_and(|(_, until)| until <= now) {
+            self.late.set(None);
+        }
     }
 
     /// When something that is read at `now` arrived, if not now. Tasks that run before the late tick itself are told the same.
     pub fn late_arrival(&self, now: Instant) -> Option<Instant> {
         let last = self.last.get();
-        if now.saturating_duration_since(last) > LATE { Some(last) } else { self.late_from.get() }
+        if now.saturating_duration_since(last) > LATE {
+            return Some(last);
+        }
+        self.late.get().map(|(from, _)| from)
     }
 }
 
@@ -54,6 +64,8 @@ mod tests {
         pulse.tick(at(30_001));
         assert_eq!(pulse.late_arrival(at(30_010)), Some(at(300)), "in the turn of the tick");
         pulse.tick(at(30_021));
-        assert_eq!(pulse.late_arrival(at(30_022)), None);
+        assert_eq!(pulse.late_arrival(at(30_022)), Some(at(300)), "while it catches up");
+        pulse.tick(at(30_202));
+        assert_eq!(pulse.late_arrival(at(30_203)), None);
     }
 }

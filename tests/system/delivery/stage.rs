@@ -73,7 +73,7 @@ impl Stage {
         // Ten processes of Node that start at once take their time on two cores.
         wait_at_most(Duration::from_secs(30), &format!("worker {} to serve", worker.name()), || {
             assert!(worker.runs(), "worker {} ended before it served", worker.name());
-            self.record(worker).is_some_and(|record| record["state"] == "ok" && !record["cpu"].is_null())
+            self.record(worker).is_some_and(|record| takes_calls(&record) && !record["cpu"].is_null())
         });
     }
 
@@ -156,4 +156,9 @@ pub(crate) fn all_are_200(answers: &[Answer]) {
 /// How many of these answers this worker gave.
 pub(crate) fn answered_by(answers: &[Answer], worker: &WorkerProcess) -> usize {
     answers.iter().filter(|answer| answer.json()["pid"] == worker.pid()).count()
+}
+
+/// Whether a worker is well, be it that it only just joined.
+fn takes_calls(record: &Value) -> bool {
+    matches!(record["state"].as_str(), Some("ok" | "starting"))
 }

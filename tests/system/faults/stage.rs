@@ -174,8 +174,7 @@ impl Stage {
         for broker in self.brokers.iter().filter(|broker| broker.is_running()) {
             wait_at_most(START, &format!("worker {} to serve", worker.name()), || {
                 assert!(worker.runs(), "worker {} ended before it served", worker.name());
-                record(broker, worker)
-                    .is_some_and(|record| record["state"] == "ok" && !record["cpu"].is_null())
+                record(broker, worker).is_some_and(|record| takes_calls(&record) && !record["cpu"].is_null())
             });
         }
     }
@@ -241,7 +240,7 @@ impl Stage {
 fn wait_serving_at(broker: &TestBroker, worker: &WorkerProcess) {
     wait_at_most(START, &format!("worker {} to serve", worker.name()), || {
         assert!(worker.runs(), "worker {} ended before it served", worker.name());
-        record(broker, worker).is_some_and(|record| record["state"] == "ok" && !record["cpu"].is_null())
+        record(broker, worker).is_some_and(|record| takes_calls(&record) && !record["cpu"].is_null())
     });
 }
 
@@ -292,4 +291,9 @@ fn program(language: Language) -> Command {
             node
         }
     }
+}
+
+/// Whether a worker is well, be it that it only just joined.
+fn takes_calls(record: &Value) -> bool {
+    matches!(record["state"].as_str(), Some("ok" | "starting"))
 }
