@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -17,7 +18,7 @@ const two: BrokerNode = { id: "b-2", address: "fd00::1", port: 1, protocols: ["h
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "hera-saved-"));
-  t.after(() => rmSync(path, { recursive: true, maxRetries: 10 }));
+  t.after(() => rm(path, { recursive: true, maxRetries: 10 }));
   return path;
 }
 

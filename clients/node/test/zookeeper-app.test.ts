@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, type TestContext, test } from "node:test";
@@ -31,7 +32,7 @@ before(async () => {
 
 after(async () => {
   await zookeeper.stop();
-  rmSync(folder, { recursive: true, maxRetries: 10 });
+  await rm(folder, { recursive: true, maxRetries: 10 });
 });
 
 beforeEach(async () => {

@@ -1,7 +1,8 @@
 /** Discovery against a real ZooKeeper. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -63,8 +64,8 @@ function follow(
 
 function temporary(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "hera-state-"));
-  // A list may be being saved just now.
-  t.after(() => rmSync(folder, { recursive: true, maxRetries: 10 }));
+  // A list may be being saved just now: the one that waits must not hold up the one that writes.
+  t.after(() => rm(folder, { recursive: true, maxRetries: 10 }));
   return folder;
 }
 
