@@ -528,9 +528,11 @@ fn write_call(
                 .map(|record| record.name.as_str()),
             labels: record.as_ref().map_or(&empty, |record| &record.labels),
             ip: &call.caller_ip,
+            service: None,
         },
         trace: trace(incoming),
         timeout_ms: left.max(1),
+        chain: &[],
         more,
     };
     params.write(id, &target.accepted.declared.endpoint, out);

@@ -170,7 +170,7 @@ impl State {
         while chunk_bytes < TURN_CHUNK_BYTES {
             let Some(body) = self.ready.pop_front() else { break };
             let Some((id, item, more)) = body.take() else { continue };
-            let of = BodyRef { id, body: message::stream::Body::Reply };
+            let of = BodyRef { id, body: message::stream::Body::Reply, remote: false };
             match item {
                 Item::Chunk(bytes) => {
                     chunk_bytes += bytes.len();
@@ -183,7 +183,7 @@ impl State {
                     });
                 }
                 Item::Reset(code) => {
-                    let reset = Reset { id, body: of.body, code: code.into() };
+                    let reset = Reset { id, body: of.body, code: code.into(), remote: false };
                     self.frames.put(head_max, Bytes::new(), |out| {
                         message::write_notification(out, method::RESET, &reset)
                     });

@@ -282,7 +282,7 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
         let understood = match name {
             method::CANCEL => message::fit::<Cancel>(params).map(|cancel| session.cancel(cancel.id)),
             method::CHUNK => match message::fit::<BodyRef>(params) {
-                Some(BodyRef { id, body: Whose::Call }) => {
+                Some(BodyRef { id, body: Whose::Call, remote: false }) => {
                     if !session.chunk(id, frame.attachment.clone()) {
                         return Err(self.fault(
                             Code::CreditExceeded,

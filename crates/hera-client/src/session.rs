@@ -195,13 +195,13 @@ impl Session {
     /// Lets the broker send more of a call's body.
     pub(crate) fn grant(&self, id: u64, bytes: u64) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX >> 1);
-        self.outlet.notify(method::CREDIT, &Credit { id, body: Whose::Call, bytes });
+        self.outlet.notify(method::CREDIT, &Credit { id, body: Whose::Call, bytes, remote: false });
     }
 
     /// The handler dropped a call's body: no more of it, please.
     pub(crate) fn abandon(&self, id: u64, incoming: &Incoming) {
         if incoming.end(Err(BodyError::Unwanted("dropped".into()))) {
-            let reset = Reset { id, body: Whose::Call, code: "unwanted".into() };
+            let reset = Reset { id, body: Whose::Call, code: "unwanted".into(), remote: false };
             self.outlet.notify(method::RESET, &reset);
         }
         self.settle(id);

@@ -40,6 +40,14 @@ pub const STREAM_WINDOW_BYTES: u64 = 256 * 1024;
 pub const BAD_HEADS_MAX: u32 = 3;
 /// Responses to ids never issued, within 10 s, after which a connection is cut.
 pub const UNKNOWN_REPLIES_MAX: u32 = 100;
+/// Names in the chain of a remote call (P-53).
+pub const CALL_DEPTH_MAX: usize = 32;
+/// Headers of a remote call.
+pub const CALL_HEADERS_MAX: usize = 100;
+/// Bytes of the names and values of a remote call's headers.
+pub const CALL_HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of what a remote call says of its original caller, as JSON.
+pub const CALL_CALLER_BYTES_MAX: usize = 4096;
 /// Depth of JSON where it is read.
 pub const JSON_DEPTH_MAX: usize = 64;
 /// Milliseconds without a frame after which a broker ends a session.
@@ -127,6 +135,10 @@ mod tests {
             ("stream_window_bytes", STREAM_WINDOW_BYTES),
             ("bad_heads_max", u64::from(BAD_HEADS_MAX)),
             ("unknown_replies_max", u64::from(UNKNOWN_REPLIES_MAX)),
+            ("call_depth_max", CALL_DEPTH_MAX as u64),
+            ("call_headers_max", CALL_HEADERS_MAX as u64),
+            ("call_header_bytes_max", CALL_HEADER_BYTES_MAX as u64),
+            ("call_caller_bytes_max", CALL_CALLER_BYTES_MAX as u64),
             ("json_depth_max", JSON_DEPTH_MAX as u64),
             ("silence_ms_max", SILENCE_MS_MAX),
             ("pong_ms_max", PONG_MS_MAX),

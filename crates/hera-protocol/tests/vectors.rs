@@ -390,3 +390,28 @@ fn json_is_read_as_strictly_as_rfc_8259_has_it() {
         },
     );
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChainCase {
+    name: String,
+    method: String,
+    path: String,
+    query: Option<String>,
+    call: String,
+}
+
+#[test]
+fn names_of_calls_in_a_chain() {
+    replay(
+        "chains.json",
+        |case: &ChainCase| &case.name,
+        |case| {
+            same(
+                "name",
+                message::remote::name(&case.method, &case.path, case.query.as_deref()),
+                case.call.clone(),
+            )
+        },
+    );
+}

@@ -178,7 +178,7 @@ impl Session {
                 let mut waiting = self.waiting.borrow_mut();
                 if let Some(Waiter::Call(call)) = waiting.get_mut(id) {
                     call.granted.add(u64::from(bytes));
-                    self.notify(method::CREDIT, &Credit { id, body: Body::Reply, bytes });
+                    self.notify(method::CREDIT, &Credit { id, body: Body::Reply, bytes, remote: false });
                 }
             }
             ToSession::Reset(id, body, code) => {
@@ -186,12 +186,12 @@ impl Session {
                     Body::Call => self.outbox.borrow_mut().drop_bulk(id),
                     Body::Reply => drop(self.waiting.borrow_mut().take(id)),
                 }
-                self.notify(method::RESET, &Reset { id, body, code: code.as_str().into() });
+                self.notify(method::RESET, &Reset { id, body, code: code.as_str().into(), remote: false });
             }
             ToSession::Cancel(id) => {
                 if matches!(self.waiting.borrow_mut().take(id), Taken::Waiter(_)) {
                     self.outbox.borrow_mut().drop_bulk(id);
-                    self.notify(method::CANCEL, &Cancel { id });
+                    self.notify(method::CANCEL, &Cancel { id, remote: false });
                 }
             }
         }
@@ -208,7 +208,7 @@ impl Session {
 
     fn push_bulk(&self, method: &str, id: u64, bytes: bytes::Bytes) {
         let mut head = BytesMut::new();
-        let params = BodyRef { id, body: Body::Call };
+        let params = BodyRef { id, body: Body::Call, remote: false };
         put_head(&mut head, usize::MAX, bytes.len(), |out| message::write_notification(out, method, &params));
         self.outbox.borrow_mut().push_bulk(id, head, bytes);
     }
@@ -375,7 +375,7 @@ impl Session {
             call.granted.add(STREAM_WINDOW_BYTES);
             self.waiting.borrow_mut().insert(id, Waiter::Call(call));
             let bytes = STREAM_WINDOW_BYTES as u32;
-            self.notify(method::CREDIT, &Credit { id, body: Body::Reply, bytes });
+            self.notify(method::CREDIT, &Credit { id, body: Body::Reply, bytes, remote: false });
         }
         core.post(Mail::Call(to, Event::Answer(answer)));
     }
@@ -482,7 +482,7 @@ impl Session {
     ) -> Result<(), Fatal> {
         match told {
             method::CHUNK => {
-                let Some(BodyRef { id, body: Body::Reply }) = message::fit(params) else {
+                let Some(BodyRef { id, body: Body::Reply, remote: false }) = message::fit(params) else {
                     return self.bad_head(core, Code::InvalidRequest, None, "chunk of no body");
                 };
                 if attachment.is_empty() {
@@ -498,21 +498,25 @@ impl Session {
                 core.post(Mail::Call(call.call, Event::Chunk(attachment)));
             }
             method::END => {
-                let Some(BodyRef { id, body: Body::Reply }) = message::fit(params) else {
+                let Some(BodyRef { id, body: Body::Reply, remote: false }) = message::fit(params) else {
                     return self.bad_head(core, Code::InvalidRequest, None, "end of no body");
                 };
                 self.finish(core, id, Event::End);
             }
             method::RESET => match message::fit::<Reset<'_>>(params) {
-                Some(Reset { id, body: Body::Reply, .. }) => self.finish(core, id, Event::Reset),
-                Some(Reset { id, body: Body::Call, .. }) => {
+                Some(Reset { id, body: Body::Reply, remote: false, .. }) => {
+                    self.finish(core, id, Event::Reset)
+                }
+                Some(Reset { id, body: Body::Call, remote: false, .. }) => {
                     self.outbox.borrow_mut().drop_bulk(id);
                     self.tell_call(core, id, Event::Enough);
                 }
-                None => return self.bad_head(core, Code::InvalidRequest, None, "reset of no body"),
+                _ => return self.bad_head(core, Code::InvalidRequest, None, "reset of no body"),
             },
             method::CREDIT => match message::fit::<Credit>(params) {
-                Some(Credit { id, body: Body::Call, bytes }) if bytes > 0 && bytes < 1 << 31 => {
+                Some(Credit { id, body: Body::Call, bytes, remote: false })
+                    if bytes > 0 && bytes < 1 << 31 =>
+                {
                     self.tell_call(core, id, Event::Credit(bytes));
                 }
                 _ => return self.bad_head(core, Code::InvalidRequest, None, "credit for no body"),

@@ -2,6 +2,7 @@
 
 use crate::json;
 use crate::message::HeadWriter;
+use crate::message::remote::write_chain;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,11 +30,13 @@ pub struct CallOut<'a, Headers> {
     pub trace: Option<TraceOut<'a>>,
     /// Remaining time.
     pub timeout_ms: u64,
+    /// Names of the calls within which a remote call is made (P-53).
+    pub chain: &'a [String],
     /// Chunks follow.
     pub more: bool,
 }
 
-/// Who calls, as the broker writes it.
+/// Who calls, as it is written.
 #[derive(Debug)]
 pub struct CallerOut<'a> {
     /// Name of the token; `None` is anonymous.
@@ -42,6 +45,8 @@ pub struct CallerOut<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// Address of the caller.
     pub ip: &'a str,
+    /// The calling service, for a remote call.
+    pub service: Option<&'a str>,
 }
 
 /// Trace context, as the broker writes it.
@@ -71,26 +76,40 @@ impl<'a, Headers: Iterator<Item = (&'a [u8], &'a [u8])>> CallOut<'a, Headers> {
         out.extend_from_slice(b",\"headers\":");
         write_headers(self.headers, out);
         plain(out, ",\"request_id\":", self.request_id);
-        out.extend_from_slice(b",\"caller\":{\"token\":");
-        json::optional(out, self.caller.token);
-        out.extend_from_slice(b",\"labels\":");
-        object(out, self.caller.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-        plain(out, ",\"ip\":", self.caller.ip);
-        out.push(b'}');
+        write_caller(&self.caller, out);
         if let Some(trace) = &self.trace {
-            text(out, ",\"trace\":{\"traceparent\":", trace.traceparent);
-            if let Some(state) = trace.tracestate {
-                text(out, ",\"tracestate\":", state);
-            }
-            out.push(b'}');
+            write_trace(trace, out);
         }
         out.extend_from_slice(b",\"timeout_ms\":");
         json::number(out, self.timeout_ms);
+        write_chain(self.chain, out);
         if self.more {
             out.extend_from_slice(b",\"more\":true");
         }
         out.extend_from_slice(b"}}");
     }
+}
+
+/// Writes the member `caller`.
+pub(super) fn write_caller(caller: &CallerOut<'_>, out: HeadWriter<'_>) {
+    out.extend_from_slice(b",\"caller\":{\"token\":");
+    json::optional(out, caller.token);
+    out.extend_from_slice(b",\"labels\":");
+    object(out, caller.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    text(out, ",\"ip\":", caller.ip);
+    if let Some(service) = caller.service {
+        text(out, ",\"service\":", service);
+    }
+    out.push(b'}');
+}
+
+/// Writes the member `trace`.
+pub(super) fn write_trace(trace: &TraceOut<'_>, out: HeadWriter<'_>) {
+    text(out, ",\"trace\":{\"traceparent\":", trace.traceparent);
+    if let Some(state) = trace.tracestate {
+        text(out, ",\"tracestate\":", state);
+    }
+    out.push(b'}');
 }
 
 fn write_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: HeadWriter<'_>) {
@@ -158,6 +177,9 @@ pub struct CallIn {
     pub trace: Option<TraceIn>,
     /// Remaining time, counted from arrival.
     pub timeout_ms: u64,
+    /// Names of the calls within which a remote call is made, oldest first (P-53).
+    #[serde(default)]
+    pub chain: Vec<String>,
     /// Chunks follow.
     #[serde(default)]
     pub more: bool,
@@ -195,6 +217,9 @@ pub struct TraceIn {
 pub struct Cancel {
     /// The call's id.
     pub id: u64,
+    /// It is a remote call, which the worker made (P-54).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remote: bool,
 }
 
 #[cfg(test)]
@@ -214,9 +239,10 @@ mod tests {
             headers: [(&b"accept"[..], &b"*/*"[..]), (b"x-name", b"J\xfcrgen"), (b"x-name", b"2")]
                 .into_iter(),
             request_id: "r-1",
-            caller: CallerOut { token: Some("demo"), labels: &labels, ip: "127.0.0.1" },
+            caller: CallerOut { token: Some("demo"), labels: &labels, ip: "127.0.0.1", service: Some("web") },
             trace: Some(TraceOut { traceparent: "00-1-2-03", tracestate: Some("a=b") }),
             timeout_ms: 15_000,
+            chain: &["0123456789abcdef".to_owned()],
             more: true,
         };
 
@@ -250,8 +276,9 @@ mod tests {
             path_params: &[],
             headers: std::iter::empty(),
             request_id: "r",
-            caller: CallerOut { token: None, labels: &BTreeMap::new(), ip: "::1" },
+            caller: CallerOut { token: None, labels: &BTreeMap::new(), ip: "::1", service: None },
             trace: None,
+            chain: &[],
             timeout_ms: 1,
             more: false,
         };

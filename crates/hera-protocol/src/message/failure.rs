@@ -49,17 +49,17 @@ impl Failure<'_> {
 }
 
 #[derive(Serialize)]
-struct ErrorOut<'a> {
+struct ErrorOut<'a, D> {
     jsonrpc: &'static str,
     id: Option<u64>,
-    error: ErrorObject<'a>,
+    error: ErrorObject<'a, D>,
 }
 
 #[derive(Serialize)]
-struct ErrorObject<'a> {
+struct ErrorObject<'a, D> {
     code: i32,
     message: &'a str,
-    data: ErrorData<'a>,
+    data: D,
 }
 
 #[derive(Serialize)]
@@ -80,11 +80,18 @@ pub fn write(
     endpoints: &[RefusedEndpoint],
 ) -> serde_json::Result<()> {
     let code = if code.number().is_some() { code } else { Code::InternalError };
-    let error = ErrorObject {
-        code: code.number().unwrap_or(-32603),
-        message,
-        data: ErrorData { code: code.as_str(), endpoints },
-    };
+    write_data(out, id, code, message, ErrorData { code: code.as_str(), endpoints })
+}
+
+/// Writes the head of an error response with `data` of its own.
+pub(super) fn write_data<D: Serialize>(
+    out: HeadWriter<'_>,
+    id: Option<u64>,
+    code: Code,
+    message: &str,
+    data: D,
+) -> serde_json::Result<()> {
+    let error = ErrorObject { code: code.number().unwrap_or(-32603), message, data };
     serde_json::to_writer(out, &ErrorOut { jsonrpc: "2.0", id, error })
 }
 

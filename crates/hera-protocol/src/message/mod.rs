@@ -5,6 +5,7 @@ pub mod declare;
 pub mod failure;
 pub mod hello;
 pub mod load;
+pub mod remote;
 pub mod reply;
 pub mod stream;
 
@@ -30,6 +31,8 @@ pub mod method {
     pub const STATUS: &str = "status";
     /// Either way: are you there?
     pub const PING: &str = "ping";
+    /// Worker to broker: a remote call.
+    pub const CALL: &str = "call";
     /// Either way: I am going.
     pub const DRAIN: &str = "drain";
     /// Requester to the other: stop this call.

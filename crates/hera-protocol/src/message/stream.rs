@@ -20,6 +20,9 @@ pub struct BodyRef {
     pub id: u64,
     /// Whose body.
     pub body: Body,
+    /// It is a body of a remote call, which the worker made (P-54).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remote: bool,
 }
 
 /// Params of `credit`: the receiver lets so many more bytes come.
@@ -31,6 +34,9 @@ pub struct Credit {
     pub body: Body,
     /// 1 to 2^31 - 1.
     pub bytes: u32,
+    /// It is a body of a remote call, which the worker made (P-54).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remote: bool,
 }
 
 /// Params of `reset`: cut short by its sender, or not wanted any more by its receiver.
@@ -43,6 +49,9 @@ pub struct Reset<'a> {
     /// A code of `spec/errors.md`, or another word.
     #[serde(borrow, default)]
     pub code: Cow<'a, str>,
+    /// It is a body of a remote call, which the worker made (P-54).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remote: bool,
 }
 
 /// What a receiver granted and has not got yet; the sender's use of it is checked against this (P-39).
