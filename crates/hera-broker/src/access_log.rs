@@ -3,11 +3,11 @@
 //! A core gathers lines in a buffer of its own and hands the buffer over, whole, to one thread that writes. Between them is a bounded queue: a reader that is
 //! too slow, or a disk that is full, costs lines, which are counted, and never a call.
 
+use crate::call::{Call, Who};
 use crate::config::AccessLog;
 use crate::core::Core;
 use crate::http::connection::Connection;
 use crate::http::response::Sent;
-use crate::pipeline::Call;
 use crate::rescue::Refusal;
 use hera_protocol::{Code, json};
 use std::cell::{Cell, RefCell};
@@ -194,6 +194,13 @@ impl Line<'_> {
         json::optional(self.0, text);
     }
 
+    fn optional_ascii(&mut self, member: &str, text: Option<&str>) {
+        match text {
+            Some(text) => self.ascii(member, text),
+            None => self.optional(member, None),
+        }
+    }
+
     fn number(&mut self, member: &str, number: u64) {
         self.0.extend_from_slice(member.as_bytes());
         json::number(self.0, number);
@@ -208,7 +215,15 @@ impl Line<'_> {
 /// Notes a call that is over.
 pub fn write(call: &Call, done: &Done) {
     call.core.log.push(&call.core, &call.request_id, |line| {
-        line.optional(",\"token\":", call.caller.as_ref().map(|caller| caller.record.name.as_str()));
+        match &call.who {
+            Who::Unknown => line.optional(",\"token\":", None),
+            Who::Token(caller) => line.text(",\"token\":", &caller.record.name),
+            Who::Service(service) => {
+                line.text(",\"service\":", &service.name);
+                // As the service says: any text.
+                line.optional_ascii(",\"token\":", service.caller.token.as_deref().map(shown));
+            }
+        }
         line.plain(",\"ip\":", &call.caller_ip);
         line.plain(",\"method\":", shown(call.incoming.method()));
         let path = if call.path().is_empty() { call.incoming.raw_path() } else { call.path() };

@@ -135,8 +135,8 @@ fn unavailable() -> Refusal {
     )
 }
 
-/// With `registry.max_stale`, no token is believed once the copy is older.
-fn still_believed(core: &Core) -> Result<(), Refusal> {
+/// With `registry.max_stale`, no token and no key is believed once the copy is older.
+pub fn still_believed(core: &Core) -> Result<(), Refusal> {
     if core.shared.registry.is_closed() {
         let detail = "the registry is out of reach for longer than this broker may go without; send the call again later";
         return Err(Refusal::new(Code::RegistryUnavailable, detail));

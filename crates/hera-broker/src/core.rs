@@ -145,8 +145,8 @@ impl Core {
     }
 
     /// Gives an exchange an address.
-    pub fn add_exchange(&self, exchange: Rc<Exchange>) -> SlotKey {
-        self.exchanges.borrow_mut().insert(exchange)
+    pub fn add_exchange(&self, make: impl FnOnce(SlotKey) -> Exchange) -> Rc<Exchange> {
+        self.exchanges.borrow_mut().insert_with(|key| Rc::new(make(key))).clone()
     }
 
     /// The connection is gone.

@@ -1,27 +1,18 @@
 //! From a route to a worker's answer: choose, count, send, wait, and try a second time where that is safe (D1).
 
+use crate::call::Call;
 use crate::core::Core;
-use crate::exchange::Exchange;
-use crate::http::body::BodyReader;
-use crate::http::connection::{Connection, Fault};
-use crate::http::request::Incoming;
+use crate::http::connection::Fault;
 use crate::mail::{Answer, Event, Failure, Mail, SessionAddr, ToSession};
-use crate::pipeline::Call;
 use crate::rescue::Refusal;
+use crate::submit::{Source, submit, upload};
 use crate::worker::roster::{Lane, Route, RouteState, RoutingTable, Target, Worker};
-use bytes::BytesMut;
 use hera_balance::health::{self, Judgement};
 use hera_balance::{load, picker};
-use hera_protocol::frame::put_head;
-use hera_protocol::limits::ATTACHMENT_BYTES_MAX;
-use hera_protocol::message::call::{CallOut, CallerOut, TraceOut};
 use hera_protocol::message::stream::Body;
-use hera_protocol::{Attachment, Code, Executed, message};
+use hera_protocol::{Attachment, Code, Executed};
 use hera_route::table::{Lookup, Params};
-use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,9 +31,6 @@ const ATTEMPTS_MAX: u32 = 2;
 
 /// Calls of all routes that wait, so that a finished call knows whether to wake anyone.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
-
-/// A body on its way to a worker, in chunks, beside everything else.
-pub type Upload = Pin<Box<dyn Future<Output = (BodyReader, Result<(), Fault>)>>>;
 
 /// An answer, and what still hangs on it.
 #[derive(Debug)]
@@ -150,9 +138,9 @@ pub fn route(core: &Core, method: &str, path: &str, wants_425: bool) -> Result<F
 pub async fn dispatch(
     call: &mut Call,
     body: Attachment,
-    rest: Option<BodyReader>,
+    rest: Option<Source>,
 ) -> Result<Dispatched, Unanswered> {
-    let (core, connection) = (call.core.clone(), call.connection.clone());
+    let core = call.core.clone();
     let mut rest = rest;
     let streamed = rest.is_some();
     let mut maybe_started = false;
@@ -180,9 +168,9 @@ pub async fn dispatch(
         };
         let session = flight.worker.session;
         submit(call, target, &params, id, body.clone(), streamed, sent)?;
-        if let Some(reader) = rest.take() {
-            call.upload = Some(Box::pin(upload(core.clone(), connection.clone(), reader, session, id)));
-            connection.uploading.set(true);
+        if let Some(source) = rest.take() {
+            let upload = upload(core.clone(), call.exchange.clone(), source, session, id);
+            call.begin_upload(Box::pin(upload));
         }
 
         let waited = wait(call).await;
@@ -311,12 +299,11 @@ async fn pick_or_wait(
             let detail = format!("the workers of {} are connected, and none had room in 0.5 s", route.label);
             return Err(Refusal::new(Code::WorkersBusy, detail).into());
         }
-        let connection = call.connection.clone();
         let gone = poll_fn(|cx| {
-            if connection.deadline.poll(cx).is_ready() {
+            if call.exchange.deadline.poll(cx).is_ready() {
                 return Poll::Ready(Some(Code::PastDeadline));
             }
-            connection.poll_gone(cx).map(|()| None)
+            call.poll_gone(cx).map(|()| None)
         });
         tokio::select! {
             biased;
@@ -444,155 +431,6 @@ fn eject(core: &Core, route: &Route, target: &Target, now_ms: u32, judgement: Ju
     tracing::warn!(worker = %target.worker.label, route = %route.label, "worker fails here and is left alone for a while");
 }
 
-// ---- sending -----------------------------------------------------------------------------------------------
-
-fn submit(
-    call: &mut Call,
-    target: &Target,
-    params: &Params,
-    id: u64,
-    body: Attachment,
-    more: bool,
-    now: Instant,
-) -> Result<(), Unanswered> {
-    let core = call.core.clone();
-    let attempt = call.connection.exchange.begin();
-    let to = core.call_addr(call.connection.key, attempt);
-    let session = target.worker.session;
-    let head_max = target.worker.limits.head_bytes_max;
-    let bytes = body.len();
-    let call = &*call;
-    let encode = |out: &mut BytesMut| {
-        put_head(out, head_max, bytes, |out| {
-            write_call(call, target, params, id, more, now, out);
-            Ok(())
-        })
-    };
-
-    let fits = match core.session(session) {
-        Some(local) => local.submit(&core, id, to, body, encode),
-        None => {
-            let mut head = BytesMut::with_capacity(1024);
-            let fits = encode(&mut head).is_some();
-            if fits {
-                core.post(Mail::Session(session, ToSession::Submit { id, call: to, head, attachment: body }));
-            }
-            fits
-        }
-    };
-    if fits {
-        return Ok(());
-    }
-    let detail = format!("the call's head does not fit a frame of {head_max} bytes");
-    Err(Refusal::new(Code::HeadTooLarge, detail).into())
-}
-
-fn write_call(
-    call: &Call,
-    target: &Target,
-    params: &Params,
-    id: u64,
-    more: bool,
-    now: Instant,
-    out: message::HeadWriter<'_>,
-) {
-    let incoming = &call.incoming;
-    let wanted = target.accepted.declared.headers.as_deref();
-    let is_wanted = |name: &[u8]| wanted.is_none_or(|wanted| wanted.iter().any(|w| w.as_bytes() == name));
-    let headers = || incoming.headers().filter(|(name, _)| call.passes(name) && is_wanted(name));
-    let path_params: SmallVec<[(&str, Cow<'_, str>); 4]> = target
-        .accepted
-        .names
-        .iter()
-        .zip(params)
-        .map(|(name, place)| {
-            let raw = call.path().get(place.start as usize..place.end as usize).unwrap_or_default();
-            (name.as_str(), hera_route::path::decode(raw))
-        })
-        .collect();
-    let record = call.caller.as_ref().map(|caller| &caller.record);
-    let empty = std::collections::BTreeMap::new();
-    let left = call.deadline.saturating_duration_since(now).as_millis() as u64;
-    let params = CallOut {
-        method: incoming.method(),
-        target: incoming.target(),
-        path: call.path(),
-        query: incoming.query(),
-        path_params: &path_params,
-        headers: headers(),
-        request_id: &call.request_id,
-        caller: CallerOut {
-            token: record
-                .as_ref()
-                .filter(|record| record.digest.is_some())
-                .map(|record| record.name.as_str()),
-            labels: record.as_ref().map_or(&empty, |record| &record.labels),
-            ip: &call.caller_ip,
-            service: None,
-        },
-        trace: trace(incoming),
-        timeout_ms: left.max(1),
-        chain: &[],
-        more,
-    };
-    params.write(id, &target.accepted.declared.endpoint, out);
-}
-
-/// W3C trace context, if it is well-formed: `00-<32 hex>-<16 hex>-<2 hex>`, neither id all zeros.
-fn trace(incoming: &Incoming) -> Option<TraceOut<'_>> {
-    let text = std::str::from_utf8(incoming.header("traceparent")?).ok()?;
-    let hex = |part: &str, len: usize| {
-        part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let parts: SmallVec<[&str; 4]> = text.split('-').collect();
-    let [version, trace, span, flags] = parts[..] else { return None };
-    let fits = version == "00"
-        && hex(trace, 32)
-        && hex(span, 16)
-        && hex(flags, 2)
-        && trace.bytes().any(|b| b != b'0')
-        && span.bytes().any(|b| b != b'0');
-    let state = incoming.header("tracestate").and_then(|value| std::str::from_utf8(value).ok());
-    fits.then_some(TraceOut { traceparent: text, tracestate: state.filter(|state| state.len() <= 512) })
-}
-
-/// Sends the rest of a body in chunks, as the worker grants credit.
-async fn upload(
-    core: Rc<Core>,
-    connection: Rc<Connection>,
-    mut body: BodyReader,
-    session: SessionAddr,
-    id: u64,
-) -> (BodyReader, Result<(), Fault>) {
-    let exchange: &Exchange = &connection.exchange;
-    loop {
-        match body.at_end(&connection).await {
-            Ok(false) => {}
-            Ok(true) => {
-                core.post(Mail::Session(session, ToSession::End(id)));
-                return (body, Ok(()));
-            }
-            Err(fault) => return (body, Err(fault)),
-        }
-        let Some(credit) = poll_fn(|cx| exchange.poll_credit(cx)).await else {
-            // The worker wants no more of it.
-            return (body, Ok(()));
-        };
-        let most = usize::try_from(credit).unwrap_or(usize::MAX).min(ATTACHMENT_BYTES_MAX / 4);
-        match body.piece(&connection, most, true).await {
-            Ok(Some(piece)) => {
-                exchange.spend(piece.len() as u64);
-                core.post(Mail::Session(session, ToSession::Chunk(id, piece)));
-            }
-            Ok(None) => {
-                core.post(Mail::Session(session, ToSession::End(id)));
-                return (body, Ok(()));
-            }
-            Err(fault) => return (body, Err(fault)),
-        }
-    }
-}
-
 // ---- waiting -----------------------------------------------------------------------------------------------
 
 enum Waited {
@@ -603,9 +441,8 @@ enum Waited {
 }
 
 async fn wait(call: &mut Call) -> Waited {
-    let connection = call.connection.clone();
     poll_fn(|cx| {
-        while let Poll::Ready(event) = connection.exchange.poll_event(cx) {
+        while let Poll::Ready(event) = call.exchange.poll_event(cx) {
             match event {
                 Event::Answer(answer) => return Poll::Ready(Waited::Answer(answer)),
                 Event::Failed(failure) => return Poll::Ready(Waited::Failed(failure)),
@@ -616,10 +453,10 @@ async fn wait(call: &mut Call) -> Waited {
         if let Poll::Ready(Err(fault)) = call.poll_upload(cx) {
             return Poll::Ready(Waited::Body(fault));
         }
-        if connection.deadline.poll(cx).is_ready() {
+        if call.exchange.deadline.poll(cx).is_ready() {
             return Poll::Ready(Waited::Deadline);
         }
-        connection.poll_gone(cx).map(|()| Waited::Body(Fault::Gone))
+        call.poll_gone(cx).map(|()| Waited::Body(Fault::Gone))
     })
     .await
 }

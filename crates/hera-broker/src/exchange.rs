@@ -1,16 +1,23 @@
 //! The caller's side of a call in flight: what sessions tell it arrives here.
 
+use crate::alarm::Alarm;
+use crate::core::Core;
 use crate::mail::{CallAddr, Event, Failure};
+use crate::slots::SlotKey;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// One per caller connection, used for one call after the other.
+/// One per caller connection, used for one call after the other, and one per remote call. Who opens it removes it.
 ///
 /// `attempt` grows with each try; letters for an earlier one are dropped, so an answer that comes late can never reach another call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Exchange {
+    /// Its address on its core.
+    pub key: SlotKey,
+    /// Rings at the deadline of its call.
+    pub deadline: Alarm,
     attempt: Cell<u64>,
     events: RefCell<VecDeque<Event>>,
     credit: Cell<u64>,
@@ -19,9 +26,17 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Nothing is in flight.
-    pub fn new() -> Rc<Exchange> {
-        Rc::default()
+    /// An exchange on this core, with nothing in flight.
+    pub fn open(core: &Core, deadline: Alarm) -> Rc<Exchange> {
+        core.add_exchange(|key| Exchange {
+            key,
+            deadline,
+            attempt: Cell::new(0),
+            events: RefCell::default(),
+            credit: Cell::new(0),
+            enough: Cell::new(false),
+            waker: RefCell::default(),
+        })
     }
 
     /// Begins the next attempt; whatever comes for the last one is dropped from here on.
@@ -74,15 +89,17 @@ impl Exchange {
         self.credit.set(self.credit.get().saturating_sub(bytes));
     }
 
-    /// The waker stays: the same task waits for the next call too, and a clone for each would be counted by all cores.
-    fn wake(&self) {
+    /// Wakes the task of the call.
+    // The waker stays: the same task waits for the next call too, and a clone for each would be counted by all cores.
+    pub fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
+    /// Has the task of the call woken by what comes next.
     // Sending and receiving of one call run in one task, so one waker serves both.
-    fn park<T>(&self, cx: &mut Context<'_>) -> Poll<T> {
+    pub fn park<T>(&self, cx: &mut Context<'_>) -> Poll<T> {
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());

@@ -4,8 +4,8 @@
 //! adds the blocks up on another thread.
 
 use crate::access_log::Done;
+use crate::call::Call;
 use crate::core::Shared;
-use crate::pipeline::Call;
 use crate::worker::roster::Route;
 use hera_protocol::Code;
 use prometheus_client::collector::Collector;

@@ -7,7 +7,9 @@ use crate::core::Core;
 use crate::drain::PhaseName;
 use crate::http::connection::{Connection, Next};
 use crate::http::response::{self, Timing};
+use crate::worker::session::Session;
 use bytes::Bytes;
+use hera_protocol::message::remote::RefusedOut;
 use hera_protocol::{Code, Executed};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -137,6 +139,21 @@ pub async fn send(
     let pieces = if about.is_head { Vec::new() } else { vec![Bytes::from(body)] };
     connection.write_all(&head, &pieces).await.map_err(|_| ())?;
     Ok(pieces.iter().map(Bytes::len).sum())
+}
+
+/// Tells a worker that the call which it made failed (P-52).
+pub fn tell_worker(session: &Session, id: u64, refusal: &Refusal, request_id: &str) {
+    // A code that is not for the wire has no number, and is told as a defect of ours.
+    let code = if refusal.code.number().is_some() { refusal.code } else { Code::InternalError };
+    let data = RefusedOut {
+        code: code.as_str(),
+        executed: refusal.executed.as_str(),
+        status: refusal.status(),
+        request_id,
+        retry_after: refusal.retry_after,
+        allow: refusal.allow.as_deref(),
+    };
+    session.remote_refused(id, code, &refusal.detail, &data);
 }
 
 /// Answers a head that could not be read; the connection cannot go on.

@@ -315,6 +315,14 @@ impl TestBroker {
         self.made(&[&["key", "create", "--share", "--name", name], &serve[..]].concat())
     }
 
+    /// The worker key of service `name`, which may serve these prefixes and call these scopes; its text.
+    pub fn calling_key(&self, name: &str, serve: &[&str], call: &[&str]) -> String {
+        let serve = serve.iter().flat_map(|prefix| ["--serve", prefix]);
+        let call = call.iter().flat_map(|scope| ["--call", scope]);
+        let options: Vec<&str> = serve.chain(call).collect();
+        self.made(&[&["key", "create", "--share", "--name", name], &options[..]].concat())
+    }
+
     fn made(&self, args: &[&str]) -> String {
         let verdict = self.cli(args.iter().copied());
         assert_eq!(verdict.code, 0, "{args:?}: {}", verdict.stderr);

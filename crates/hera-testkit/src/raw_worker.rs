@@ -113,6 +113,17 @@ impl RawWorker {
         worker
     }
 
+    /// The same for a worker that makes remote calls, of which at most `in_flight_max` are in flight.
+    pub fn join_calling(address: SocketAddr, key: &str, in_flight_max: u32) -> RawWorker {
+        let key = WorkerKey::parse(key).unwrap();
+        let limits = Limits { in_flight_max, ..Limits::default() };
+        let hello = Hello { features: vec!["remote_call".into()], limits, ..hello(&key) };
+        let mut worker = RawWorker::connect(address);
+        let answer = worker.shake(&key, &hello);
+        assert_eq!(refusal(&answer), "none", "{answer}");
+        worker
+    }
+
     /// Does the handshake; gives the head of the broker's last answer, be it the service or a refusal.
     pub fn shake(&mut self, key: &WorkerKey, hello: &Hello) -> Value {
         let shake = WorkerHandshake::new(hello).unwrap();
@@ -180,6 +191,19 @@ impl RawWorker {
     pub fn ask(&mut self, method: &str, params: Value) -> Value {
         let id = self.request(method, params);
         self.read_until(|head| head["id"] == id && head["method"].is_null()).0
+    }
+
+    /// Makes a remote call with these params and this attachment; gives its id.
+    pub fn remote(&mut self, params: Value, attachment: &[u8]) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send_json(&json!({"jsonrpc": "2.0", "id": id, "method": "call", "params": params}), attachment);
+        id
+    }
+
+    /// The answer to a request or a remote call of ours; everything before it is dropped.
+    pub fn answer_to(&mut self, id: u64) -> (Value, Bytes) {
+        self.read_until(|head| head["id"] == id && head["method"].is_null())
     }
 
     /// Sends a notification.

@@ -10,6 +10,8 @@ mod handshake;
 mod load;
 mod raw_answers;
 mod refusals;
+mod remote_calls;
+mod remote_streams;
 mod replies;
 mod revocation;
 mod stage;

@@ -7,7 +7,6 @@ use crate::exchange::Exchange;
 use crate::http::request::{HEAD_BYTES_MAX, Incoming};
 use crate::io::{Stream, poll_read_buf};
 use crate::rescue::Refusal;
-use crate::slots::SlotKey;
 use bytes::{Bytes, BytesMut};
 use hera_protocol::Code;
 use std::cell::{Cell, RefCell, RefMut};
@@ -65,10 +64,6 @@ pub struct Connection {
     pub last_token: LastToken,
     /// Where answers to its calls arrive.
     pub exchange: Rc<Exchange>,
-    /// Address of the exchange.
-    pub key: SlotKey,
-    /// Rings at the deadline of its call.
-    pub deadline: Alarm,
     /// A body is being read beside the waiting for the answer.
     pub uploading: Cell<bool>,
     stream: RefCell<Stream>,
@@ -81,7 +76,7 @@ pub struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.core.remove_exchange(self.key);
+        self.core.remove_exchange(self.exchange.key);
     }
 }
 
@@ -99,15 +94,12 @@ pub enum Next {
 impl Connection {
     /// A connection on this core.
     pub fn new(core: &Rc<Core>, stream: Stream, peer: IpAddr) -> Rc<Connection> {
-        let exchange = Exchange::new();
         let [deadline, reading, writing] = core.alarms.group();
         Rc::new(Connection {
             peer,
             ip: peer.to_string().into(),
             last_token: LastToken::default(),
-            key: core.add_exchange(exchange.clone()),
-            exchange,
-            deadline,
+            exchange: Exchange::open(core, deadline),
             uploading: Cell::new(false),
             stream: RefCell::new(stream),
             input: RefCell::new(BytesMut::new()),

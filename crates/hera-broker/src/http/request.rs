@@ -3,6 +3,7 @@
 use crate::rescue::Refusal;
 use bytes::{Buf, BytesMut};
 use hera_protocol::Code;
+use hera_protocol::message::remote::RemoteCall;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
@@ -122,6 +123,48 @@ impl Incoming {
         }
         incoming.judge()?;
         Ok(Some(incoming))
+    }
+
+    /// The head of a remote call. Its parts were judged where they were read: no field of one connection, or of the bus, is among them.
+    pub fn of_remote(call: &RemoteCall) -> Box<Incoming> {
+        let mut fields = Vec::with_capacity(256);
+        let mut headers = SmallVec::new();
+        let mut add = |name: &[u8], value: &[u8]| {
+            let mut place = |part: &[u8]| {
+                let from = fields.len() as u16;
+                fields.extend_from_slice(part);
+                (from, fields.len() as u16)
+            };
+            headers.push(Place { name: place(name), value: place(value) });
+        };
+        let traced = call.trace.is_some();
+        for (name, value) in &call.headers {
+            // What the library knows of the trace goes before a copy that its application made of it.
+            if !(traced && matches!(name.as_str(), "traceparent" | "tracestate")) {
+                add(name.as_bytes(), value);
+            }
+        }
+        if let Some(trace) = &call.trace {
+            add(b"traceparent", trace.traceparent.as_bytes());
+            if let Some(state) = &trace.tracestate {
+                add(b"tracestate", state.as_bytes());
+            }
+        }
+        let line = format!("{}{}", call.method, call.target);
+        let target = call.method.len();
+        Box::new(Incoming {
+            path_end: call.target.find('?').map_or(line.len(), |at| target + at),
+            line: line.into_boxed_str(),
+            target,
+            method_end: target,
+            headers,
+            fields: fields.into_boxed_slice(),
+            minor: 1,
+            framing: Framing::None,
+            expects_continue: false,
+            wants_close: false,
+            named_hop_by_hop: SmallVec::new(),
+        })
     }
 
     /// The method as it was sent.

@@ -145,7 +145,7 @@ async fn handshake(
         broker: &core.shared.id,
         library: concat!("hera ", env!("CARGO_PKG_VERSION")),
         limits: Limits::default(),
-        features: &[],
+        features: &["remote_call"],
         certificate,
     };
     let hello = next_frame(stream, decoder).await?;
@@ -217,6 +217,7 @@ async fn serve(
     let now = Instant::now();
     let over_tls = core.shared.tls.is_some();
     let service = key.name.clone();
+    let takes_remote_calls = handshake.hello.features.iter().any(|feature| feature == "remote_call");
     let session = core.add_session(|addr| {
         let hello = handshake.hello;
         let worker = Arc::new(Worker {
@@ -240,7 +241,7 @@ async fn serve(
             report: Mutex::new(Report::default()),
             since: now,
         });
-        Session::new(worker, key, over_tls, now)
+        Session::new(worker, key, over_tls, takes_remote_calls, now)
     });
     let answer = ProveAnswer { service };
     session.outbox().borrow_mut().push(hera_protocol::Attachment::empty(), |out| {

@@ -6,5 +6,6 @@ pub mod declaration;
 pub mod handshakes;
 pub mod listener;
 pub mod outbox;
+pub mod own_calls;
 pub mod roster;
 pub mod session;

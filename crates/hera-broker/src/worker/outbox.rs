@@ -27,9 +27,18 @@ pub struct Outbox {
     written: u64,
 }
 
+/// Which body a chunk belongs to; the ids of the two are unrelated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BulkOf {
+    /// The body of a call to this worker.
+    Call(u64),
+    /// The body of the answer to a call that this worker made.
+    RemoteReply(u64),
+}
+
 #[derive(Debug)]
 struct Bulk {
-    id: u64,
+    of: BulkOf,
     head: BytesMut,
     bytes: Bytes,
 }
@@ -58,17 +67,17 @@ impl Outbox {
         Some((given, self.queued))
     }
 
-    /// Appends a chunk, or with no bytes the end, of the body of call `id`.
-    pub fn push_bulk(&mut self, id: u64, head: BytesMut, bytes: Bytes) {
+    /// Appends a chunk of a body, or with no bytes its end.
+    pub fn push_bulk(&mut self, of: BulkOf, head: BytesMut, bytes: Bytes) {
         self.bulk_bytes += head.len() + bytes.len();
-        self.bulk.push_back(Bulk { id, head, bytes });
+        self.bulk.push_back(Bulk { of, head, bytes });
     }
 
-    /// Drops what waits of the body of call `id`: it was cut.
-    pub fn drop_bulk(&mut self, id: u64) {
+    /// Drops what waits of a body: it was cut.
+    pub fn drop_bulk(&mut self, of: BulkOf) {
         let mut dropped = 0;
         self.bulk.retain(|waiting| {
-            let keep = waiting.id != id;
+            let keep = waiting.of != of;
             dropped += if keep { 0 } else { waiting.head.len() + waiting.bytes.len() };
             keep
         });
@@ -198,10 +207,10 @@ mod tests {
     #[test]
     fn small_frames_overtake_chunks_and_a_cut_body_is_dropped() {
         let mut outbox = Outbox::default();
-        outbox.push_bulk(1, BytesMut::from("chunk"), Bytes::from_static(b"111"));
-        outbox.push_bulk(2, BytesMut::from("chunk"), Bytes::from_static(b"222"));
+        outbox.push_bulk(BulkOf::Call(1), BytesMut::from("chunk"), Bytes::from_static(b"111"));
+        outbox.push_bulk(BulkOf::RemoteReply(1), BytesMut::from("chunk"), Bytes::from_static(b"222"));
         small(&mut outbox, "ping", b"");
-        outbox.drop_bulk(2);
+        outbox.drop_bulk(BulkOf::RemoteReply(1));
 
         assert_eq!(write_all(&mut outbox, 100), b"pingchunk111");
         assert!(outbox.is_empty());

@@ -11,10 +11,11 @@
 use crate::core::Core;
 use crate::drain::PhaseName;
 use crate::mail::{Answer, CallAddr, Event, Failure, Mail, SessionAddr, ToSession};
+use crate::remote::{Remote, Remotes};
 use crate::worker::declaration::{self, Accepted};
-use crate::worker::outbox::Outbox;
+use crate::worker::outbox::{BulkOf, Outbox};
 use crate::worker::roster::Worker;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hera_balance::load::{self, BusyReason, Load};
 use hera_protocol::frame::put_head;
 use hera_protocol::limits::{
@@ -90,9 +91,12 @@ pub struct Session {
     pub worker: Arc<Worker>,
     key: Arc<KeyRecord>,
     over_tls: bool,
-    outbox: RefCell<Outbox>,
+    pub(super) outbox: RefCell<Outbox>,
     waiting: RefCell<Pending<Waiter>>,
     endpoints: RefCell<Vec<Arc<Accepted>>>,
+    pub(super) peer: Rc<str>,
+    pub(super) remotes: Remotes,
+    pub(super) takes_remote_calls: bool,
     waker: RefCell<Option<Waker>>,
     fatal: RefCell<Option<Fatal>>,
     fenced: Cell<bool>,
@@ -108,8 +112,17 @@ pub struct Session {
 
 impl Session {
     /// A session that has just been proven.
-    pub fn new(worker: Arc<Worker>, key: Arc<KeyRecord>, over_tls: bool, now: Instant) -> Rc<Session> {
+    pub fn new(
+        worker: Arc<Worker>,
+        key: Arc<KeyRecord>,
+        over_tls: bool,
+        takes_remote_calls: bool,
+        now: Instant,
+    ) -> Rc<Session> {
         Rc::new(Session {
+            peer: worker.peer.as_str().into(),
+            remotes: Remotes::default(),
+            takes_remote_calls,
             waiting: RefCell::new(Pending::new(worker.ids.clone())),
             worker,
             key,
@@ -172,8 +185,8 @@ impl Session {
                     Some(bytes)
                 });
             }
-            ToSession::Chunk(id, bytes) => self.push_bulk(method::CHUNK, id, bytes),
-            ToSession::End(id) => self.push_bulk(method::END, id, bytes::Bytes::new()),
+            ToSession::Chunk(id, bytes) => self.push_bulk(BulkOf::Call(id), Some(bytes)),
+            ToSession::End(id) => self.push_bulk(BulkOf::Call(id), None),
             ToSession::Credit(id, bytes) => {
                 let mut waiting = self.waiting.borrow_mut();
                 if let Some(Waiter::Call(call)) = waiting.get_mut(id) {
@@ -183,14 +196,14 @@ impl Session {
             }
             ToSession::Reset(id, body, code) => {
                 match body {
-                    Body::Call => self.outbox.borrow_mut().drop_bulk(id),
+                    Body::Call => self.outbox.borrow_mut().drop_bulk(BulkOf::Call(id)),
                     Body::Reply => drop(self.waiting.borrow_mut().take(id)),
                 }
                 self.notify(method::RESET, &Reset { id, body, code: code.as_str().into(), remote: false });
             }
             ToSession::Cancel(id) => {
                 if matches!(self.waiting.borrow_mut().take(id), Taken::Waiter(_)) {
-                    self.outbox.borrow_mut().drop_bulk(id);
+                    self.outbox.borrow_mut().drop_bulk(BulkOf::Call(id));
                     self.notify(method::CANCEL, &Cancel { id, remote: false });
                 }
             }
@@ -206,18 +219,24 @@ impl Session {
         }
     }
 
-    fn push_bulk(&self, method: &str, id: u64, bytes: bytes::Bytes) {
+    /// Queues a chunk of a body, or without bytes its end.
+    pub(super) fn push_bulk(&self, of: BulkOf, bytes: Option<Bytes>) {
         let mut head = BytesMut::new();
-        let params = BodyRef { id, body: Body::Call, remote: false };
+        let params = match of {
+            BulkOf::Call(id) => BodyRef { id, body: Body::Call, remote: false },
+            BulkOf::RemoteReply(id) => BodyRef { id, body: Body::Reply, remote: true },
+        };
+        let method = if bytes.is_some() { method::CHUNK } else { method::END };
+        let bytes = bytes.unwrap_or_default();
         put_head(&mut head, usize::MAX, bytes.len(), |out| message::write_notification(out, method, &params));
-        self.outbox.borrow_mut().push_bulk(id, head, bytes);
+        self.outbox.borrow_mut().push_bulk(of, head, bytes);
     }
 
-    fn notify<P: serde::Serialize>(&self, method: &str, params: &P) {
+    pub(super) fn notify<P: serde::Serialize>(&self, method: &str, params: &P) {
         self.push(|out| message::write_notification(out, method, params));
     }
 
-    fn push(&self, write: impl FnOnce(message::HeadWriter<'_>) -> serde_json::Result<()>) {
+    pub(super) fn push(&self, write: impl FnOnce(message::HeadWriter<'_>) -> serde_json::Result<()>) {
         self.outbox.borrow_mut().push(Attachment::empty(), |out| put_head(out, usize::MAX, 0, write));
         self.wake();
     }
@@ -229,14 +248,14 @@ impl Session {
         }
     }
 
-    fn fail(&self, id: Option<u64>, code: Code, text: &str) {
+    pub(super) fn fail(&self, id: Option<u64>, code: Code, text: &str) {
         self.push(|out| failure::write(out, id, code, text, &[]));
     }
 
     // ---- inward --------------------------------------------------------------------------------------------
 
     /// Takes a frame from the worker; an error ends the session.
-    pub fn frame(&self, core: &Rc<Core>, frame: Frame, now: Instant) -> Result<(), Fatal> {
+    pub fn frame(self: &Rc<Self>, core: &Rc<Core>, frame: Frame, now: Instant) -> Result<(), Fatal> {
         self.last_frame.set(now);
         if let Some((id, reply)) = reply::quick(&frame.head) {
             return self.response(core, WireId::Number(id), Said::Reply(reply), frame.attachment, now);
@@ -244,6 +263,10 @@ impl Session {
         match message::read(&frame.head) {
             Ok(Message::Response { id, outcome }) => {
                 self.response(core, id, Said::Other(outcome), frame.attachment, now)
+            }
+            Ok(Message::Request { id, method, params }) if method == method::CALL => {
+                self.takes_call(core, id, params, frame.attachment);
+                Ok(())
             }
             Ok(Message::Request { id, method, params }) => self.asked(core, id, &method, params, now),
             Ok(Message::Notification { method, params }) => {
@@ -482,35 +505,47 @@ impl Session {
     ) -> Result<(), Fatal> {
         match told {
             method::CHUNK => {
-                let Some(BodyRef { id, body: Body::Reply, remote: false }) = message::fit(params) else {
-                    return self.bad_head(core, Code::InvalidRequest, None, "chunk of no body");
+                let of = message::fit(params).filter(|_| !attachment.is_empty());
+                let Some(BodyRef { id, body: Body::Reply, remote: false }) = of else {
+                    let Some(BodyRef { id, body: Body::Call, remote: true }) = of else {
+                        return self.bad_head(
+                            core,
+                            Code::InvalidRequest,
+                            None,
+                            "chunk of no body, or without bytes",
+                        );
+                    };
+                    let granted = self.remotes.get(id).is_none_or(|remote| remote.chunk(attachment));
+                    return if granted { Ok(()) } else { Err(beyond_credit()) };
                 };
-                if attachment.is_empty() {
-                    return self.bad_head(core, Code::InvalidRequest, None, "chunk without bytes");
-                }
                 let mut waiting = self.waiting.borrow_mut();
                 let Some(Waiter::Call(call)) = waiting.get_mut(id).filter(|w| is_streaming(w)) else {
                     return Ok(());
                 };
                 if !call.granted.take(attachment.len() as u64) {
-                    return Err(Fatal::new(Code::CreditExceeded, "more chunk bytes than were granted"));
+                    return Err(beyond_credit());
                 }
                 core.post(Mail::Call(call.call, Event::Chunk(attachment)));
             }
-            method::END => {
-                let Some(BodyRef { id, body: Body::Reply, remote: false }) = message::fit(params) else {
-                    return self.bad_head(core, Code::InvalidRequest, None, "end of no body");
-                };
-                self.finish(core, id, Event::End);
-            }
+            method::END => match message::fit(params) {
+                Some(BodyRef { id, body: Body::Reply, remote: false }) => self.finish(core, id, Event::End),
+                Some(BodyRef { id, body: Body::Call, remote: true }) => {
+                    self.remote(id, |remote| remote.end(false))
+                }
+                _ => return self.bad_head(core, Code::InvalidRequest, None, "end of no body"),
+            },
             method::RESET => match message::fit::<Reset<'_>>(params) {
                 Some(Reset { id, body: Body::Reply, remote: false, .. }) => {
                     self.finish(core, id, Event::Reset)
                 }
                 Some(Reset { id, body: Body::Call, remote: false, .. }) => {
-                    self.outbox.borrow_mut().drop_bulk(id);
+                    self.outbox.borrow_mut().drop_bulk(BulkOf::Call(id));
                     self.tell_call(core, id, Event::Enough);
                 }
+                Some(Reset { id, body: Body::Call, remote: true, .. }) => {
+                    self.remote(id, |remote| remote.end(true))
+                }
+                Some(Reset { id, body: Body::Reply, remote: true, .. }) => self.remote(id, Remote::unwanted),
                 _ => return self.bad_head(core, Code::InvalidRequest, None, "reset of no body"),
             },
             method::CREDIT => match message::fit::<Credit>(params) {
@@ -519,7 +554,16 @@ impl Session {
                 {
                     self.tell_call(core, id, Event::Credit(bytes));
                 }
+                Some(Credit { id, body: Body::Reply, bytes, remote: true })
+                    if bytes > 0 && bytes < 1 << 31 =>
+                {
+                    self.remote(id, |remote| remote.credit(bytes));
+                }
                 _ => return self.bad_head(core, Code::InvalidRequest, None, "credit for no body"),
+            },
+            method::CANCEL => match message::fit(params) {
+                Some(Cancel { id, remote: true }) => self.remote(id, Remote::leave),
+                _ => return self.bad_head(core, Code::InvalidRequest, None, "cancel of no remote call"),
             },
             _ => core.counters().bad_messages.add(1),
         }
@@ -600,7 +644,8 @@ impl Session {
         self.wake();
     }
 
-    fn current_key(&self, core: &Rc<Core>) -> Option<Arc<KeyRecord>> {
+    /// Its key, as it is now; `None` when it was revoked.
+    pub fn current_key(&self, core: &Rc<Core>) -> Option<Arc<KeyRecord>> {
         core.access().keys.get(&self.worker.key_id).cloned()
     }
 
@@ -623,6 +668,7 @@ impl Session {
     pub fn lost(&self, core: &Rc<Core>) {
         self.worker.draining.store(true, Ordering::Relaxed);
         self.fenced.set(true);
+        self.remotes.leave_all();
         let written = self.outbox.borrow().written();
         for (_, waiter) in self.waiting.borrow_mut().take_all() {
             let Waiter::Call(call) = waiter else { continue };
@@ -661,6 +707,10 @@ impl Session {
             waker.wake();
         }
     }
+}
+
+fn beyond_credit() -> Fatal {
+    Fatal::new(Code::CreditExceeded, "more chunk bytes than were granted")
 }
 
 fn is_streaming(waiter: &Waiter) -> bool {

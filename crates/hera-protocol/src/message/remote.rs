@@ -158,6 +158,7 @@ struct RemoteIn<'a> {
 /// Largest target.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 const METHOD_BYTES_MAX: usize = 32;
+const TRACE_BYTES_MAX: usize = 512;
 
 /// Reads params of `call`. What concerns routes, scopes and depth is the broker's to judge.
 pub fn read(params: Option<&RawValue>) -> Result<RemoteCall, BadCall> {
@@ -191,6 +192,15 @@ pub fn read(params: Option<&RawValue>) -> Result<RemoteCall, BadCall> {
         }
         None => None,
     };
+    let is_text =
+        |text: &str, most: usize| text.len() <= most && text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let is_trace = given.trace.as_ref().is_none_or(|trace| {
+        is_text(&trace.traceparent, TRACE_BYTES_MAX)
+            && trace.tracestate.as_ref().is_none_or(|state| is_text(state, TRACE_BYTES_MAX))
+    });
+    if !is_trace {
+        return Err(invalid("trace is not {traceparent, tracestate} of at most 512 bytes each"));
+    }
     let is_name = |name: &String| {
         name.len() == NAME_DIGITS && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
