@@ -220,7 +220,7 @@ impl Stage {
 
     fn send(&self, answer: hera_broker::mail::Answer, asked: &Asked) -> Sent {
         let attempt = self.connection.exchange.begin();
-        let to = self.core.call_addr(self.connection.key, attempt);
+        let to = self.core.call_addr(self.connection.exchange.key, attempt);
         if answer.more {
             for chunk in &asked.chunks {
                 let chunk = Attachment::from(bytes::Bytes::copy_from_slice(chunk));
@@ -238,7 +238,7 @@ impl Stage {
             timing: Timing::default(),
             wrap: asked.wrap,
             // Nobody is there: what is posted to it is dropped.
-            session: (SessionAddr { core: 0, key: self.connection.key }, 1),
+            session: (SessionAddr { core: 0, key: self.connection.exchange.key }, 1),
         };
         self.runtime.block_on(async {
             let sent = response::send(&self.core, &self.connection, answer, &about).await;

@@ -9,7 +9,7 @@ use hera_protocol::message::failure::Failure;
 use hera_protocol::message::hello::{Hello, HelloAnswer};
 use hera_protocol::message::load::Load;
 use hera_protocol::message::stream::{BodyRef, Credit, Reset};
-use hera_protocol::message::{self, BadHead, Message, Outcome, reply};
+use hera_protocol::message::{self, BadHead, Message, Outcome, remote, reply};
 use hera_protocol::{Code, WireId};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -112,6 +112,15 @@ fn look_into(message: &Message<'_>) {
     let _ = message::fit::<Reset<'_>>(raw);
     if let Some(failure) = message::fit::<Failure<'_>>(raw) {
         let _ = (failure.code(), failure.into_endpoints());
+    }
+    if let Ok(call) = remote::read(raw) {
+        let plain =
+            |bytes: &[u8]| bytes.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f));
+        assert!(call.target.starts_with('/') && call.target.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(call.headers.iter().all(|(name, value)| plain(name.as_bytes()) && plain(value)));
+    }
+    if let Some(raw) = raw {
+        let _ = (remote::read_answer(raw), remote::read_refused(raw));
     }
     if let Some(Ok(reply)) = raw.map(reply::read) {
         assert!((200..=599).contains(&reply.status) && reply.status != 425);
