@@ -1,5 +1,6 @@
 //! What a worker serves.
 
+use crate::brokers::Brokers;
 use crate::client::Client;
 use crate::compose::{self, Handler, Layer, Next};
 use crate::error::Error;
@@ -103,6 +104,7 @@ impl App {
             version: settings.version.clone(),
             limits: settings.limits,
             in_flight: AtomicUsize::new(0),
+            brokers: Brokers::default(),
             monitor: Monitor::new(),
         };
         let client = Client::begin(settings, Arc::new(worker))?;

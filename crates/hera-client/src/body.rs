@@ -6,10 +6,11 @@ use crate::outgoing::Outgoing;
 use crate::session::Session;
 use bytes::{Bytes, BytesMut};
 use hera_protocol::Attachment;
+use hera_protocol::message::stream::BodyRef;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The body of a call, piece by piece.
+/// The body of a call, or of the answer to one that was made, piece by piece.
 ///
 /// At most 256 KiB wait here beside the first piece: the broker sends more as pieces are taken, so a slow reader slows its caller and nobody
 /// else. Dropping a body that has not ended tells the broker to stop sending.
@@ -20,7 +21,7 @@ pub struct Body {
 
 struct Stream {
     session: Arc<Session>,
-    id: u64,
+    of: BodyRef,
     incoming: Arc<Incoming>,
 }
 
@@ -31,8 +32,8 @@ impl Body {
     }
 
     /// A body that goes on in chunks.
-    pub(crate) fn stream(session: Arc<Session>, id: u64, incoming: Arc<Incoming>) -> Body {
-        Body { pieces: VecDeque::new(), stream: Some(Stream { session, id, incoming }) }
+    pub(crate) fn stream(session: Arc<Session>, of: BodyRef, incoming: Arc<Incoming>) -> Body {
+        Body { pieces: VecDeque::new(), stream: Some(Stream { session, of, incoming }) }
     }
 
     /// The next piece, never empty; `None` is the whole body's end. A body that was cut short is an error, never an end.
@@ -41,7 +42,7 @@ impl Body {
     pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
         match &self.stream {
             None => self.pieces.pop_front().map(Ok),
-            Some(stream) => stream.incoming.next(|bytes| stream.session.grant(stream.id, bytes)).await,
+            Some(stream) => stream.incoming.next(|bytes| stream.session.grant(stream.of, bytes)).await,
         }
     }
 
@@ -72,7 +73,7 @@ impl From<Bytes> for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
-            stream.session.abandon(stream.id, &stream.incoming);
+            stream.session.abandon(stream.of, &stream.incoming);
         }
     }
 }

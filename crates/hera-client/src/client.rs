@@ -5,6 +5,7 @@ use crate::link::News;
 use crate::links::{Links, Parts};
 use crate::lock::lock;
 use crate::options::Settings;
+use crate::remote_call::{Bus, RemoteCall};
 use crate::tls::Tls;
 use crate::worker::{Phase, Worker};
 use std::sync::{Arc, Mutex};
@@ -15,9 +16,9 @@ use tokio::sync::{mpsc, watch};
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// A connected worker. Dropping it stops the worker at once; [`Client::drain`] loses nothing.
-#[derive(Debug)]
 pub struct Client {
     phase: watch::Sender<Phase>,
+    worker: Arc<Worker>,
     closed: watch::Receiver<bool>,
     news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
 }
@@ -30,15 +31,28 @@ impl Client {
         let (over, closed) = watch::channel(false);
         let (news, heard) = mpsc::unbounded_channel();
 
+        let monitored = Arc::clone(&worker);
         let links = Links::new(Parts { tls, worker: Arc::clone(&worker), phase: watched, news });
         tokio::spawn(async move {
             tokio::select! {
                 () = links.run(settings.brokers) => {}
-                () = worker.monitor.tick() => {}
+                () = monitored.monitor.tick() => {}
             }
             over.send_replace(true);
         });
-        Ok(Client { phase, closed, news: Mutex::new(Some(heard)) })
+        Ok(Client { phase, worker, closed, news: Mutex::new(Some(heard)) })
+    }
+
+    /// Begins a call to another service, outside of any request: `client.call("GET /0/users/42").await?`.
+    ///
+    /// Within a request, [`crate::Request::call`] takes along what is known of it.
+    pub fn call(&self, endpoint: &str) -> RemoteCall {
+        RemoteCall::new(Arc::clone(&self.worker), None, endpoint)
+    }
+
+    /// A handle for calls from other tasks.
+    pub fn bus(&self) -> Bus {
+        Bus::new(Arc::clone(&self.worker))
     }
 
     /// Waits for the first broker that accepts, or refuses.
@@ -77,6 +91,12 @@ impl Client {
     /// Leaves at once; calls in flight are lost.
     pub fn stop(&self) {
         self.phase.send_replace(Phase::Stopped);
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
     }
 }
 

@@ -69,7 +69,7 @@ impl Connection {
         self,
         worker: &Arc<Worker>,
         mut phase: watch::Receiver<Phase>,
-        accepted: impl FnMut(usize),
+        mut accepted: impl FnMut(usize),
     ) -> Ending {
         let Connection { socket, mut decoder, established } = self;
         let limits = established.limits;
@@ -84,6 +84,13 @@ impl Connection {
         };
         tokio::pin!(stopped);
         let ending = {
+            // Callable once it serves us: a broker that refuses us is no way to others either.
+            let accepted = |endpoints| {
+                if established.takes_calls {
+                    worker.brokers.add(&session);
+                }
+                accepted(endpoints);
+            };
             let reading = Reader::new(&session, accepted).run(&mut decoder, &mut input, &mut phase);
             let writing = write(&outlet, &mut output);
             tokio::pin!(reading, writing);
@@ -110,6 +117,7 @@ impl Connection {
                 () = &mut stopped => {}
             }
         }
+        worker.brokers.remove(&session);
         session.close();
         ending
     }

@@ -2,6 +2,7 @@
 
 use crate::response::{IntoResponse, Response};
 use hera_protocol::message::failure::RefusedEndpoint;
+use hera_protocol::{Code, Executed};
 
 /// Any error: what a handler may fail with, so that `?` works on everything.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -47,10 +48,41 @@ pub enum Error {
     Signals(std::io::Error),
 }
 
+impl CallError {
+    pub(crate) fn new(code: Code, executed: Executed, message: impl Into<String>) -> CallError {
+        CallError {
+            code: code.as_str().to_owned(),
+            executed,
+            status: code.status().unwrap_or(500),
+            request_id: None,
+            message: message.into(),
+        }
+    }
+}
+
 fn list(endpoints: &[RefusedEndpoint]) -> String {
     let one =
         |refused: &RefusedEndpoint| format!("{} ({}: {})", refused.endpoint, refused.code, refused.message);
     endpoints.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// A call to another service that the bus could not bring to an answer. What a worker answers, whatever its status, is a [`crate::Reply`].
+///
+/// As the error of a handler, passed on with `?`, it is answered 504 where it was a deadline, else 502, with the code `call_failed`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+#[non_exhaustive]
+pub struct CallError {
+    /// A code of `spec/errors.md`.
+    pub code: String,
+    /// Whether a worker may have started on it: `Executed::No` may be sent again whatever it does.
+    pub executed: Executed,
+    /// The HTTP status that a caller from outside would have got.
+    pub status: u16,
+    /// The request id, by which all logs know the call.
+    pub request_id: Option<String>,
+    /// What happened, for people.
+    pub message: String,
 }
 
 /// Why a body could not be read or written to its end.
@@ -105,6 +137,10 @@ impl Problem {
     pub(crate) fn of(error: &BoxError) -> Option<Problem> {
         if let Some(problem) = error.downcast_ref::<Problem>() {
             return Some(problem.clone());
+        }
+        if let Some(failed) = error.downcast_ref::<CallError>() {
+            let status = if failed.status == 504 { 504 } else { 502 };
+            return Some(Problem::new(status, "call_failed", "a service that this one asks did not answer"));
         }
         match error.downcast_ref::<BodyError>()? {
             bad @ BodyError::TooLarge { .. } => Some(Problem::new(413, "body_too_large", bad.to_string())),

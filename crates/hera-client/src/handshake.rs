@@ -11,6 +11,8 @@ use hera_protocol::message::{self, Message, Outcome};
 use hera_protocol::{Code, Decoder, Frame, WireId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+/// The feature of section 10 of the protocol.
+const REMOTE_CALL: &str = "remote_call";
 /// Name and version of this library.
 const LIBRARY: &str = concat!("hera-client-rust ", env!("CARGO_PKG_VERSION"));
 
@@ -23,6 +25,8 @@ pub(crate) struct Established {
     pub(crate) broker: String,
     /// The name of our key.
     pub(crate) service: String,
+    /// Whether it takes remote calls.
+    pub(crate) takes_calls: bool,
 }
 
 /// Why there was none.
@@ -51,7 +55,7 @@ pub(crate) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Established, Failed> {
     let hello = Hello {
         versions: vec![hera_protocol::VERSION],
-        features: Vec::new(),
+        features: vec![REMOTE_CALL.to_owned()],
         limits: worker.limits,
         nonce: hex(&random::bytes::<32>()),
         key: worker.key.id.clone(),
@@ -75,8 +79,9 @@ pub(crate) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
     let frame = read(socket, decoder).await?;
     let service = service(&frame)?;
     decoder.open();
-    let HelloAnswer { broker, .. } = proven.answer;
-    Ok(Established { limits, broker, service })
+    let HelloAnswer { broker, features, .. } = proven.answer;
+    let takes_calls = features.iter().any(|feature| feature == REMOTE_CALL);
+    Ok(Established { limits, broker, service, takes_calls })
 }
 
 fn left(refused: Refused) -> Failed {

@@ -1,9 +1,10 @@
-//! The body of an answer on its way out: what waits, under the credit that the broker granted (P-39).
+//! A body on its way out, of an answer or of a remote call: what waits, under the credit that the broker granted (P-39).
 
 use crate::error::BodyError;
 use crate::lock::lock;
 use crate::outlet::Outlet;
 use bytes::Bytes;
+use hera_protocol::message::stream::BodyRef;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -35,7 +36,7 @@ pub(crate) struct Outgoing {
 
 #[derive(Default)]
 struct State {
-    to: Option<(Arc<Outlet>, u64)>,
+    to: Option<(Arc<Outlet>, BodyRef)>,
     credit: u64,
     items: VecDeque<Item>,
     queued: usize,
@@ -49,11 +50,11 @@ struct State {
 }
 
 impl Outgoing {
-    /// Ties the body to the call whose answer was just queued; until then nothing of it is sent.
-    pub(crate) fn attach(self: &Arc<Self>, outlet: Arc<Outlet>, id: u64) {
+    /// Ties the body to the answer or the call that was just queued; until then nothing of it is sent.
+    pub(crate) fn attach(self: &Arc<Self>, outlet: Arc<Outlet>, of: BodyRef) {
         let mut state = lock(&self.state);
         if state.closed.is_none() {
-            state.to = Some((outlet, id));
+            state.to = Some((outlet, of));
             self.list(state);
             self.changed.notify_waiters();
         }
@@ -157,11 +158,11 @@ impl Outgoing {
         lock(&self.state).to.is_some()
     }
 
-    /// The next item for the writer, the call's id, and whether the body stays in the round.
-    pub(crate) fn take(&self) -> Option<(u64, Item, bool)> {
+    /// The next item for the writer, which body it is of, and whether the body stays in the round.
+    pub(crate) fn take(&self) -> Option<(BodyRef, Item, bool)> {
         let mut state = lock(&self.state);
         state.listed = false;
-        let id = state.to.as_ref()?.1;
+        let of = state.to.as_ref()?.1;
         let item = state.items.pop_front()?;
         match &item {
             Item::Chunk(bytes) => state.queued -= bytes.len(),
@@ -171,7 +172,7 @@ impl Outgoing {
         let more = state.listed;
         drop(state);
         self.changed.notify_waiters();
-        Some((id, item, more))
+        Some((of, item, more))
     }
 
     /// Puts itself into the outlet's round, once; the own lock is given back first.

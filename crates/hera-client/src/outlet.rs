@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use hera_protocol::Code;
 use hera_protocol::frame::put_head;
 use hera_protocol::limits::Limits;
-use hera_protocol::message::stream::{BodyRef, Reset};
+use hera_protocol::message::stream::Reset;
 use hera_protocol::message::{self, HeadWriter, failure, method};
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -41,11 +41,24 @@ pub(crate) struct Outlet {
 
 #[derive(Default)]
 struct State {
+    /// Turns that the writer took.
+    turns: u64,
     frames: Frames,
     answer_bytes: usize,
     ready: VecDeque<Arc<Outgoing>>,
     finishing: bool,
     closed: bool,
+}
+
+/// What became of a frame that was put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It leaves in the turn after so many.
+    After(u64),
+    /// Its head is over the limit.
+    TooLarge,
+    /// The connection is gone.
+    Closed,
 }
 
 /// What the writer does next.
@@ -73,14 +86,29 @@ impl Outlet {
         attachment: Bytes,
         head: impl FnOnce(HeadWriter<'_>) -> serde_json::Result<()>,
     ) -> bool {
+        self.put(attachment, head) != Put::TooLarge
+    }
+
+    /// The same, for who wants to know whether it left.
+    pub(crate) fn put(
+        &self,
+        attachment: Bytes,
+        head: impl FnOnce(HeadWriter<'_>) -> serde_json::Result<()>,
+    ) -> Put {
         let mut state = lock(&self.state);
         if state.closed {
-            return true;
+            return Put::Closed;
         }
         let fits = state.frames.put(self.limits.head_bytes_max, attachment, head);
+        let turns = state.turns;
         drop(state);
         self.wake.notify_one();
-        fits
+        if fits { Put::After(turns) } else { Put::TooLarge }
+    }
+
+    /// Whether the writer has taken a frame that was put in after so many turns.
+    pub(crate) fn has_taken(&self, turns: u64) -> bool {
+        lock(&self.state).turns > turns
     }
 
     /// Queues the reader's answer to a control request, which counts against [`Outlet::room`].
@@ -136,7 +164,7 @@ impl Outlet {
     /// The connection is gone: what waits is dropped, and so is what comes later.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
-        *state = State { closed: true, ..State::default() };
+        *state = State { closed: true, turns: state.turns, ..State::default() };
         drop(state);
         self.wake.notify_one();
         self.room.notify_waiters();
@@ -150,6 +178,7 @@ impl Outlet {
                 let turn = state.turn(self.limits.head_bytes_max);
                 self.room.notify_waiters();
                 if turn.has_remaining() {
+                    state.turns += 1;
                     return Step::Write(turn);
                 }
                 if state.finishing || state.closed {
@@ -169,8 +198,7 @@ impl State {
         let mut chunk_bytes = 0;
         while chunk_bytes < TURN_CHUNK_BYTES {
             let Some(body) = self.ready.pop_front() else { break };
-            let Some((id, item, more)) = body.take() else { continue };
-            let of = BodyRef { id, body: message::stream::Body::Reply, remote: false };
+            let Some((of, item, more)) = body.take() else { continue };
             match item {
                 Item::Chunk(bytes) => {
                     chunk_bytes += bytes.len();
@@ -183,7 +211,7 @@ impl State {
                     });
                 }
                 Item::Reset(code) => {
-                    let reset = Reset { id, body: of.body, code: code.into(), remote: false };
+                    let reset = Reset { id: of.id, body: of.body, code: code.into(), remote: of.remote };
                     self.frames.put(head_max, Bytes::new(), |out| {
                         message::write_notification(out, method::RESET, &reset)
                     });
@@ -272,6 +300,7 @@ impl Buf for Turn {
 mod tests {
     use super::*;
     use hera_protocol::Decoder;
+    use hera_protocol::message::stream::BodyRef;
 
     fn heads(turn: Turn) -> Vec<(String, usize)> {
         let mut decoder = Decoder::for_handshake();
@@ -298,7 +327,7 @@ mod tests {
 
     fn body(outlet: &Arc<Outlet>, id: u64, chunks: usize) -> Arc<Outgoing> {
         let body = Arc::new(Outgoing::default());
-        body.attach(Arc::clone(outlet), id);
+        body.attach(Arc::clone(outlet), BodyRef { id, body: message::stream::Body::Reply, remote: false });
         (0..chunks).for_each(|_| body.put_for_test(Bytes::from(vec![id as u8; 64 * 1024])));
         body
     }

@@ -4,10 +4,11 @@
 //! turn (P-37).
 
 use crate::error::BodyError;
+use crate::remotes;
 use crate::session::{Arrived, Session};
 use crate::turn::{TICK, Ticks};
 use crate::worker::Phase;
-use hera_protocol::handshake::{PROVE_ID, Refused, refusal};
+use hera_protocol::handshake::{Refused, refusal};
 use hera_protocol::limits::{BAD_HEADS_MAX, CLIENT_SILENCE_MS_MAX, UNKNOWN_REPLIES_MAX};
 use hera_protocol::message::call::{CallIn, Cancel};
 use hera_protocol::message::declare::{Declare, DeclareAnswer};
@@ -74,7 +75,7 @@ pub(crate) struct Reader<'a, A> {
 impl<'a, A: FnMut(usize)> Reader<'a, A> {
     /// A reader after the handshake; `accepted` is called with the number of endpoints once the declaration is.
     pub(crate) fn new(session: &'a Arc<Session>, accepted: A) -> Reader<'a, A> {
-        let ids = CallIds::starting_at(PROVE_ID + 1);
+        let ids = session.remotes.ids();
         Reader {
             session,
             accepted,
@@ -181,7 +182,8 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
             self.drain_sent = true;
             self.ask(Asked::Drain, method::DRAIN, &Empty {});
         }
-        (self.fenced && self.session.in_flight() == 0).then_some(Ending::Drained)
+        let quiet = self.session.in_flight() == 0 && self.session.remotes.is_empty();
+        (self.fenced && quiet).then_some(Ending::Drained)
     }
 
     fn lost(&mut self, text: String) -> Ending {
@@ -231,6 +233,7 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
                 method::DRAIN => {
                     // P-44: it goes; we serve on, and this address is dialled again only after it closed.
                     tracing::info!("broker drains");
+                    self.session.remotes.broker_drains();
                     self.session.outlet.answer(|out| message::write_result(out, id, &Empty {}));
                 }
                 endpoint => return self.call(id, endpoint, params, &frame, arrival),
@@ -238,7 +241,7 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
             Ok(Message::Notification { method, params }) => {
                 return self.notification(&method, params, &frame);
             }
-            Ok(Message::Response { id, outcome }) => return self.response(id, outcome),
+            Ok(Message::Response { id, outcome }) => return self.response(id, outcome, &frame),
             Err(bad) => return self.bad_head(&bad),
         }
         Ok(())
@@ -282,28 +285,41 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
         let understood = match name {
             method::CANCEL => message::fit::<Cancel>(params).map(|cancel| session.cancel(cancel.id)),
             method::CHUNK => match message::fit::<BodyRef>(params) {
-                Some(BodyRef { id, body: Whose::Call, remote: false }) => {
-                    if !session.chunk(id, frame.attachment.clone()) {
-                        return Err(self.fault(
-                            Code::CreditExceeded,
-                            format!("more chunk bytes for call {id} than were granted"),
-                        ));
+                Some(of) => {
+                    let bytes = frame.attachment.clone();
+                    let granted = match (of.body, of.remote) {
+                        (Whose::Call, false) => session.chunk(of.id, bytes),
+                        (Whose::Reply, true) => session.remotes.chunk(of.id, bytes),
+                        _ => true,
+                    };
+                    if !granted {
+                        let text = format!("more chunk bytes for call {} than were granted", of.id);
+                        return Err(self.fault(Code::CreditExceeded, text));
                     }
                     Some(())
                 }
-                other => other.map(drop),
+                None => None,
             },
-            method::CREDIT => message::fit::<Credit>(params).map(|credit| match credit.body {
-                Whose::Reply => session.credit(credit.id, credit.bytes.into()),
-                Whose::Call => {}
+            method::CREDIT => {
+                message::fit::<Credit>(params).map(|credit| match (credit.body, credit.remote) {
+                    (Whose::Reply, false) => session.credit(credit.id, credit.bytes.into()),
+                    (Whose::Call, true) => session.remotes.credit(credit.id, credit.bytes.into()),
+                    _ => {}
+                })
+            }
+            method::END => message::fit::<BodyRef>(params).map(|end| match (end.body, end.remote) {
+                (Whose::Call, false) => session.body_over(end.id, Ok(())),
+                (Whose::Reply, true) => session.remotes.body_over(end.id, Ok(())),
+                _ => {}
             }),
-            method::END => message::fit::<BodyRef>(params).map(|end| match end.body {
-                Whose::Call => session.body_over(end.id, Ok(())),
-                Whose::Reply => {}
-            }),
-            method::RESET => message::fit::<Reset<'_>>(params).map(|reset| match reset.body {
-                Whose::Call => session.body_over(reset.id, Err(BodyError::Cut(short(&reset.code)))),
-                Whose::Reply => session.unwanted(reset.id, &short(&reset.code)),
+            method::RESET => message::fit::<Reset<'_>>(params).map(|reset| {
+                let cut = || Err(BodyError::Cut(short(&reset.code)));
+                match (reset.body, reset.remote) {
+                    (Whose::Call, false) => session.body_over(reset.id, cut()),
+                    (Whose::Reply, false) => session.unwanted(reset.id, &short(&reset.code)),
+                    (Whose::Reply, true) => session.remotes.body_over(reset.id, cut()),
+                    (Whose::Call, true) => session.remotes.unwanted(reset.id, &short(&reset.code)),
+                }
             }),
             _ => None,
         };
@@ -313,7 +329,14 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
         Ok(())
     }
 
-    fn response(&mut self, id: WireId, outcome: Outcome<'_>) -> Result<(), Ending> {
+    fn response(&mut self, id: WireId, outcome: Outcome<'_>, frame: &Frame) -> Result<(), Ending> {
+        if let WireId::Number(id) = id
+            && self.session.remotes.is_waiting(id)
+        {
+            remotes::answered(self.session, id, outcome, frame.attachment.clone());
+            self.session.over.notify_one();
+            return Ok(());
+        }
         let asked = match (id, &outcome) {
             (WireId::Number(id), _) => self.pending.take(id),
             // A fault that belongs to no request: the broker closes next (P-12), or complains of a head of ours (P-10).

@@ -3,8 +3,11 @@
 use crate::body::Body;
 use crate::error::BodyError;
 use crate::query;
+use crate::remote_call::{RemoteCall, Within};
+use crate::worker::Worker;
 use bytes::Bytes;
 use hera_protocol::message::call::{CallIn, CallerIn, TraceIn};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -22,6 +25,7 @@ pub struct Request {
     body_bytes_max: u64,
     deadline: Instant,
     cancelled: watch::Receiver<bool>,
+    worker: Arc<Worker>,
 }
 
 /// Who calls.
@@ -78,8 +82,9 @@ impl Request {
         body_bytes_max: u64,
         deadline: Instant,
         cancelled: watch::Receiver<bool>,
+        worker: Arc<Worker>,
     ) -> Request {
-        Request { call, body, gathered: None, body_bytes_max, deadline, cancelled }
+        Request { call, body, gathered: None, body_bytes_max, deadline, cancelled, worker }
     }
 
     /// The HTTP method; `HEAD` comes to the endpoints of `GET`.
@@ -167,6 +172,15 @@ impl Request {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Begins a call to another service: `req.call("GET /0/users/42").await?`.
+    ///
+    /// The request id, the trace, the caller and its labels go along, and the time that is left; when this call is cancelled, so is that one. The
+    /// worker key needs a `--call` scope that covers it.
+    pub fn call(&self, endpoint: &str) -> RemoteCall {
+        let within = Within::new(&self.call, self.deadline);
+        RemoteCall::new(Arc::clone(&self.worker), Some(within), endpoint)
     }
 
     /// The whole body, at most what the endpoint declared (`body_bytes_max`); asking again gives it again.

@@ -15,6 +15,7 @@ use crate::incoming::Incoming;
 use crate::lock::lock;
 use crate::outgoing::Outgoing;
 use crate::outlet::Outlet;
+use crate::remotes::Remotes;
 use crate::request::Request;
 use crate::response::{IntoResponse, Payload, Response, Streamed};
 use crate::router::Endpoint;
@@ -22,7 +23,7 @@ use crate::worker::Worker;
 use bytes::Bytes;
 use hera_protocol::message::call::CallIn;
 use hera_protocol::message::reply::ReplyOut;
-use hera_protocol::message::stream::{Body as Whose, Credit, Reset};
+use hera_protocol::message::stream::{Body as Whose, BodyRef, Credit, Reset};
 use hera_protocol::message::{self, method};
 use hera_protocol::{Attachment, Code};
 use std::collections::HashMap;
@@ -41,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) worker: Arc<Worker>,
     in_flight_max: usize,
     calls: Mutex<HashMap<u64, Call>>,
+    /// The calls that we make.
+    pub(crate) remotes: Remotes,
     /// Woken when a call is over.
     pub(crate) over: Notify,
 }
@@ -69,7 +72,8 @@ impl Session {
     /// A session without calls.
     pub(crate) fn new(outlet: Arc<Outlet>, worker: Arc<Worker>, in_flight_max: u32) -> Session {
         let in_flight_max = in_flight_max as usize;
-        Session { outlet, worker, in_flight_max, calls: Mutex::default(), over: Notify::new() }
+        let remotes = Remotes::new(Arc::clone(&outlet), in_flight_max);
+        Session { outlet, worker, in_flight_max, calls: Mutex::default(), remotes, over: Notify::new() }
     }
 
     /// Calls that both sides agreed to have in flight at once.
@@ -98,7 +102,7 @@ impl Session {
         }
         let (incoming, body) = if call.more {
             let incoming = Arc::new(Incoming::new(attachment));
-            (Some(Arc::clone(&incoming)), Body::stream(Arc::clone(self), id, incoming))
+            (Some(Arc::clone(&incoming)), Body::stream(Arc::clone(self), body_of(id), incoming))
         } else {
             (None, Body::whole(attachment))
         };
@@ -135,6 +139,7 @@ impl Session {
     /// The connection is gone: nobody waits for any of its answers.
     pub(crate) fn close(&self) {
         self.outlet.close();
+        self.remotes.close();
         let calls = std::mem::take(&mut *lock(&self.calls));
         calls.into_values().for_each(|call| self.forget(call, BodyError::Lost));
     }
@@ -192,19 +197,20 @@ impl Session {
         }
     }
 
-    /// Lets the broker send more of a call's body.
-    pub(crate) fn grant(&self, id: u64, bytes: u64) {
+    /// Lets the broker send more of a body.
+    pub(crate) fn grant(&self, of: BodyRef, bytes: u64) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX >> 1);
-        self.outlet.notify(method::CREDIT, &Credit { id, body: Whose::Call, bytes, remote: false });
+        let BodyRef { id, body, remote } = of;
+        self.outlet.notify(method::CREDIT, &Credit { id, body, bytes, remote });
     }
 
-    /// The handler dropped a call's body: no more of it, please.
-    pub(crate) fn abandon(&self, id: u64, incoming: &Incoming) {
+    /// The handler dropped a body: no more of it, please.
+    pub(crate) fn abandon(&self, of: BodyRef, incoming: &Incoming) {
+        let BodyRef { id, body, remote } = of;
         if incoming.end(Err(BodyError::Unwanted("dropped".into()))) {
-            let reset = Reset { id, body: Whose::Call, code: "unwanted".into(), remote: false };
-            self.outlet.notify(method::RESET, &reset);
+            self.outlet.notify(method::RESET, &Reset { id, body, code: "unwanted".into(), remote });
         }
-        self.settle(id);
+        if remote { self.remotes.over(id) } else { self.settle(id) }
     }
 
     /// P-41: the call is over when its answer and its own body are.
@@ -292,10 +298,16 @@ impl Session {
         outgoing.credit(early);
         let begun = self.reply(id, reply, Bytes::new(), name);
         if begun {
-            outgoing.attach(Arc::clone(&self.outlet), id);
+            let of = BodyRef { id, body: Whose::Reply, remote: false };
+            outgoing.attach(Arc::clone(&self.outlet), of);
         }
         begun
     }
+}
+
+/// The body of a call that the broker made.
+fn body_of(id: u64) -> BodyRef {
+    BodyRef { id, body: Whose::Call, remote: false }
 }
 
 /// What the log calls a call by.
@@ -313,7 +325,8 @@ async fn run(session: Arc<Session>, arrived: Arrived) {
         return session.fail(id, Code::PastDeadline);
     }
     let name = CallName { request_id: call.request_id.clone(), endpoint: Arc::clone(&endpoint) };
-    let request = Request::new(call, body, endpoint.declared.body_bytes_max, deadline, cancelled);
+    let worker = Arc::clone(&session.worker);
+    let request = Request::new(call, body, endpoint.declared.body_bytes_max, deadline, cancelled, worker);
     let next = Next::new(Arc::clone(&session.worker.layers), Arc::clone(&endpoint.handler));
 
     match caught(Box::pin(next.run(request))).await {

@@ -1,5 +1,6 @@
 //! What all connections of one worker share.
 
+use crate::brokers::Brokers;
 use crate::compose::Layer;
 use crate::router::Router;
 use crate::status::Monitor;
@@ -27,6 +28,8 @@ pub(crate) struct Worker {
     pub(crate) limits: Limits,
     /// Calls in flight, over all brokers.
     pub(crate) in_flight: AtomicUsize,
+    /// The brokers that take our calls.
+    pub(crate) brokers: Brokers,
     /// How loaded the process is.
     pub(crate) monitor: Monitor,
 }

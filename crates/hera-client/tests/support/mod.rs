@@ -96,7 +96,7 @@ impl TestBroker {
             broker: "test-broker",
             library: "test 1",
             limits: self.limits,
-            features: &[],
+            features: &["remote_call"],
             certificate,
         };
         let hello = peer.frame().await?;

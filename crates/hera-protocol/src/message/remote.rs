@@ -248,8 +248,8 @@ fn headers(given: Vec<(Text<'_>, Text<'_>)>) -> Result<Vec<(String, Vec<u8>)>, B
     Ok(headers)
 }
 
-/// Headers of one connection, of the bus, or with a token: a call between workers has none of them.
-fn is_not_the_workers(name: &str, value: &str) -> bool {
+/// Headers of one connection, of the bus, or with a token: a call between workers has none of them. `name` is in lower case.
+pub fn is_not_the_workers(name: &str, value: &str) -> bool {
     match name {
         "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "host"
         | "content-length" | "expect" | "x-request-id" => true,
@@ -270,6 +270,23 @@ pub struct Meta {
     /// How often the call was sent to a worker.
     #[serde(default)]
     pub attempts: u32,
+    /// Where the time went.
+    #[serde(default)]
+    pub took_ms: TookMs,
+}
+
+/// Where the time of a remote call went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct TookMs {
+    /// Waiting for a worker with room.
+    #[serde(default)]
+    pub queue: f64,
+    /// At the worker.
+    #[serde(default)]
+    pub worker: f64,
+    /// In the broker.
+    #[serde(default)]
+    pub bus: f64,
 }
 
 /// An answer as the broker writes it.
@@ -555,6 +572,7 @@ mod tests {
         assert_eq!((header(0), header(1)), (("content-type", "text/plain"), ("x-name", "J\u{fc}rgen")));
         assert_eq!((header(2), header(3)), (("x-empty", ""), ("content-length", "7")));
         assert_eq!((read.status, read.more, read.meta.attempts), (201, true, 2));
+        assert_eq!(read.meta.took_ms.worker, 1.5);
 
         let data = RefusedOut {
             code: "no_worker",
