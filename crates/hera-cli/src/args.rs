@@ -35,6 +35,8 @@ pub(crate) enum Verb {
     Workers(Where),
     /// Show or forget the endpoints that are known
     Endpoints(EndpointsArgs),
+    /// Call an endpoint as a service does: over the workers' wire, with a worker key (SECRET or SECRET_FILE)
+    Call(Call),
     /// Check or show the configuration of a broker
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -313,6 +315,34 @@ pub(crate) struct UpdateKey {
     pub(crate) no_share: bool,
     #[command(flatten)]
     pub(crate) at: Where,
+}
+
+#[derive(Args)]
+pub(crate) struct Call {
+    /// HTTP method
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: String,
+    /// Path, and query behind ?
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+    /// Where the brokers are, as in HERA of a worker [default: HERA, else hera://127.0.0.1:4372]
+    #[arg(long, value_name = "URL")]
+    pub(crate) brokers: Option<String>,
+    /// Certificates to trust with heras:// (PEM) [default: HERA_CA_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A header, as 'Name: value'; may be given again
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+    /// The body; @FILE reads it from a file, @- from stdin
+    #[arg(short, long, value_name = "BODY")]
+    pub(crate) data: Option<String>,
+    /// How long the call may take, as 1500ms or 2s [default: the endpoint's timeout]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<String>,
+    /// Print status, headers and body as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

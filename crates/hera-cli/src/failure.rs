@@ -18,6 +18,11 @@ impl Failure {
         Failure { exit_code: 1, text: text.into() }
     }
 
+    /// What was asked for can never be.
+    pub(crate) fn usage(text: impl Into<String>) -> Failure {
+        Failure { exit_code: 2, text: text.into() }
+    }
+
     /// The configuration cannot be run with.
     pub(crate) fn configuration(text: impl Into<String>) -> Failure {
         Failure { exit_code: 78, text: text.into() }

@@ -6,6 +6,7 @@
 mod admin_client;
 mod args;
 mod broker;
+mod call;
 mod cluster;
 mod configuration;
 mod failure;
@@ -55,6 +56,7 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Brokers(args) => look::brokers(&args),
         Verb::Workers(args) => look::workers(&args),
         Verb::Endpoints(args) => look::endpoints(&args),
+        Verb::Call(args) => call::run(args),
         Verb::Config(ConfigVerb::Check(args)) => configuration::check(args),
         Verb::Config(ConfigVerb::Show(args)) => configuration::show(args),
         Verb::Cluster(ClusterVerb::Init(args)) => cluster::init(&args),

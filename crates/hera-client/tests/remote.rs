@@ -1,5 +1,7 @@
 //! Calls that a worker makes: what goes out, what comes back, and what happens when brokers go (P-50 to P-56).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
 mod support;
 
 use bytes::Bytes;
@@ -131,7 +133,7 @@ async fn lost_broker_is_no_loss_where_the_call_may_run_twice() {
     let (client, [mut one, mut two]) = two_brokers().await;
 
     let asked = spawn(client.call("GET /0/users"));
-    let (mut first, mut second) = tokio::select! {
+    let (first, mut second) = tokio::select! {
         _ = next(&mut one) => (one, two),
         _ = next(&mut two) => (two, one),
     };
