@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import type { Readable } from "node:stream";
 import type { Fields } from "./body.js";
 import type { Call } from "./call.js";
 import { Clock } from "./clock.js";
@@ -16,6 +17,11 @@ import { Links } from "./links.js";
 import { LoadMeter } from "./load.js";
 import type { Settings as Options } from "./options.js";
 import type { ResponseHost } from "./outgoing.js";
+import { RemoteCalls } from "./remote-calls.js";
+import type { RemoteReply } from "./remote-reply.js";
+import { type CallOptions, readRequest } from "./remote-request.js";
+import type { RemoteSession } from "./remote-session.js";
+import { stubbed } from "./remote-stub.js";
 import { Request } from "./request.js";
 import { rescue } from "./rescue.js";
 import { Response } from "./response.js";
@@ -49,6 +55,7 @@ export class App {
   /** What there is between `connect()` and the end. */
   #running: { discovery: Discovery; links: Links } | undefined;
   #inFlight = 0;
+  readonly #remoteCalls = new RemoteCalls(() => this.#callable(), this.#clock);
   #connecting: { promise: Promise<void>; attempt: Attempt } | undefined;
   #connected = false;
   #closing: Promise<void> | undefined;
@@ -126,6 +133,21 @@ export class App {
     });
   }
 
+  /** Calls an endpoint of a worker, `GET /0/users/42`, outside of any call; within a handler see `req.call`, which takes the call's
+   *  request id, deadline and caller along. Resolves whatever the status.
+   *  @throws HeraError where no worker answered, see `executed`; by rejecting */
+  call(endpoint: string, options: CallOptions & { stream: true }): Promise<RemoteReply<Readable>>;
+  call<Body = unknown>(endpoint: string, options?: CallOptions): Promise<RemoteReply<Body>>;
+  call(endpoint: string, options: CallOptions = {}): Promise<RemoteReply> {
+    return this.callWithin(undefined, endpoint, options);
+  }
+
+  /** @internal */
+  async callWithin(call: Call | undefined, endpoint: string, options: CallOptions): Promise<RemoteReply> {
+    const request = readRequest(endpoint, options, call);
+    return call?.stub ? stubbed(call.stub, request, options.body) : this.#remoteCalls.make(request);
+  }
+
   #connect(callback?: () => void): Promise<void> {
     if (!this.#connecting) {
       const attempt: Attempt = { resolve() {}, reject() {} };
@@ -178,6 +200,10 @@ export class App {
   /** Those that are live. */
   get #sessions(): Session[] {
     return this.#running?.links.sessions.filter(({ isLive }) => isLive) ?? [];
+  }
+
+  #callable(): RemoteSession[] {
+    return (this.#running?.links.sessions ?? []).map(({ remote }) => remote).filter(({ live }) => live);
   }
 
   #declared(): Declaration {

@@ -95,7 +95,8 @@ function withoutPrototypes(_name: string, value: unknown): unknown {
   return value;
 }
 
-function kindOf(contentType: string): "json" | "form" | undefined {
+/** What a body of this type is parsed to; undefined where it is not. */
+export function kindOf(contentType: string): "json" | "form" | undefined {
   const end = contentType.indexOf(";");
   const type = (end < 0 ? contentType : contentType.slice(0, end)).trim().toLowerCase();
   if (type === "application/json" || type.endsWith("+json")) return "json";

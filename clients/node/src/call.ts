@@ -1,6 +1,8 @@
 /** One call, from its frame to its reply; what a request and a response stand on. */
+import { callName } from "./chain.js";
 import { errorHead, type HeraError, type WireCode } from "./errors.js";
 import { limits } from "./limits.js";
+import type { CallStub } from "./remote-stub.js";
 import { type BodyWire, IncomingBody, OutgoingBody } from "./stream.js";
 
 /** Params of a call (P-32), as far as they were checked. */
@@ -14,6 +16,8 @@ export interface CallParams {
   caller: Caller;
   trace?: { traceparent: string; tracestate?: string };
   timeout_ms: number;
+  /** Of a remote call: names of the calls within which it was made (P-53). */
+  chain?: string[];
   more?: boolean;
 }
 
@@ -33,6 +37,13 @@ export interface CallHost {
   withdraw(body: OutgoingBody): void;
   /** The call is over: both of its bodies have ended (P-41). */
   over(call: Call): void;
+  /** Answers the remote calls within it, where that is no broker. */
+  readonly stub?: CallStub | undefined;
+}
+
+/** Something that a call takes with it when it is cancelled. */
+export interface Child {
+  cancel(reason: HeraError): void;
 }
 
 /** What a call tells those who work on it; always in a turn of its own, never in the reader's (P-27). */
@@ -61,6 +72,8 @@ export class Call {
   #abortReason: HeraError | undefined;
   #answered = false;
   #cancelled = false;
+  #chain: string[] | undefined;
+  #children: Set<Child> | undefined;
 
   constructor(host: CallHost, id: number, endpoint: string, params: CallParams, attachment: Buffer, arrived: number) {
     this.#host = host;
@@ -92,6 +105,29 @@ export class Call {
 
   get output(): OutgoingBody | undefined {
     return this.#output;
+  }
+
+  /** Why nobody waits for it any more; undefined while somebody may. */
+  get gone(): HeraError | undefined {
+    return this.#cancelled ? this.#abortReason : undefined;
+  }
+
+  /** The chain of the remote calls within it. */
+  get chainWithin(): string[] {
+    const { method, path, query, chain = [] } = this.params;
+    this.#chain ??= [...chain, callName(method, path, query)];
+    return this.#chain;
+  }
+
+  get stub(): CallStub | undefined {
+    return this.#host.stub;
+  }
+
+  /** Keeps a remote call within it; gives how to forget it. */
+  keep(child: Child): () => void {
+    this.#children ??= new Set();
+    const children = this.#children.add(child);
+    return () => children.delete(child);
   }
 
   /** Sends the answer, once; later ones give false and send nothing.
@@ -132,6 +168,7 @@ export class Call {
     if (this.#cancelled) return;
     this.#cancelled = true;
     this.abort(reason);
+    if (this.#children) for (const child of this.#children) child.cancel(reason);
     const { listener } = this;
     if (listener) setImmediate(() => listener.gone(reason));
     this.input?.fail(reason);
@@ -188,7 +225,7 @@ export class Call {
 /** Checks the params of a call; gives undefined where they are not such as P-32 asks for. */
 export function readCallParams(params: unknown): CallParams | undefined {
   if (typeof params !== "object" || params === null) return undefined;
-  const { method, target, path, query, headers, request_id, caller, timeout_ms, more } = params as Record<
+  const { method, target, path, query, headers, request_id, caller, timeout_ms, chain, more } = params as Record<
     string,
     unknown
   >;
@@ -197,6 +234,8 @@ export function readCallParams(params: unknown): CallParams | undefined {
   if (query !== null && query !== undefined && typeof query !== "string") return undefined;
   if (more !== undefined && typeof more !== "boolean") return undefined;
   if (headers !== undefined && !(Array.isArray(headers) && headers.every(isPair))) return undefined;
+  if (chain !== undefined && !(Array.isArray(chain) && chain.every((name) => typeof name === "string")))
+    return undefined;
   if (caller !== undefined && (typeof caller !== "object" || caller === null)) return undefined;
   return params as CallParams;
 }

@@ -49,6 +49,8 @@ export class Connection {
   #flushing = false;
   #holding = false;
   #sources: ChunkSource[] = [];
+  /** How often bytes were handed to the socket: a frame is, in part or whole, once this is more than when it was queued. */
+  writes = 0;
 
   /** @param socket connected; on TLS after its handshake */
   constructor(socket: Socket, events: ConnectionEvents) {
@@ -179,6 +181,7 @@ export class Connection {
     if (pieces.length === 0) return;
     this.#pieces = [];
     this.#piecesBytes = 0;
+    this.writes++;
     if (pieces.length === 1) {
       this.#socket.write(pieces[0] as Buffer);
     } else {

@@ -54,12 +54,16 @@ export const localCodes = {
   connection_lost: "the connection ended before the answer came",
   silent_broker: "no frame came for 8 s",
   answered_twice: "a handler answered a call a second time; the second answer was dropped",
-  bad_body: "the body of a call is not what its content-type says",
+  bad_body: "the body of a call, or of the answer to a remote call, is not what its content-type says",
   unsupported_charset: "the body of a call is in another charset than utf-8",
   unsupported_encoding: "the body of a call has a content-encoding that is not gzip, deflate or br",
   body_too_large: "the body of a call is over the endpoint's limit",
   body_reset: "the body of a call was cut short by its sender",
-  reply_too_large: "the headers of an answer are over the protocol's limits",
+  reply_too_large:
+    "the headers of an answer are over the protocol's limits, or the body of the answer to a remote call is over `bodyLimit`",
+  no_broker: "a remote call was not made: no broker is connected",
+  broker_lost: "the broker's connection ended before a remote call was answered",
+  remote_failed: "a remote call failed, and the handler that made it did not take the error",
   not_acceptable: "res.format has nothing that the caller accepts",
   closed: "the app was closed",
 } as const;
@@ -77,7 +81,10 @@ export interface HeraErrorOptions {
   cause?: unknown;
   endpoints?: RefusedEndpoint[];
   /** HTTP status that the caller gets when a handler's error is this one. */
-  status?: number;
+  status?: number | undefined;
+  executed?: "no" | "maybe" | undefined;
+  requestId?: string | undefined;
+  retryAfter?: number | undefined;
 }
 
 /** Every error of this library. Decide by `code`; the text is for people. */
@@ -86,13 +93,23 @@ export class HeraError extends Error {
   readonly code: string;
   /** The refused endpoints, where the code is `declaration_refused`. */
   readonly endpoints: RefusedEndpoint[];
+  /** HTTP status: that a caller gets when a handler's error is this one; of a remote call, that a caller over HTTP would have got. */
   readonly status: number | undefined;
+  /** Of a remote call that failed: did a worker start on it? `no`: it is safe to make it again. */
+  readonly executed: "no" | "maybe" | undefined;
+  /** Of a remote call that failed: the request id, the same in every log. */
+  readonly requestId: string | undefined;
+  /** Of a remote call that failed: seconds after which it may be made again, where the broker said so. */
+  readonly retryAfter: number | undefined;
 
   constructor(code: Code | (string & {}), message: string, options: HeraErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.endpoints = options.endpoints ?? [];
     this.status = options.status;
+    this.executed = options.executed;
+    this.requestId = options.requestId;
+    this.retryAfter = options.retryAfter;
   }
 }
 
@@ -100,12 +117,25 @@ const namesByNumber = new Map<number, WireCode>(
   Object.entries(wireCodes).map(([name, number]) => [number, name as WireCode]),
 );
 
-/** Reads the error object of a response (P-13): `data.code` decides, the number only where it is missing. */
+/** Reads the error object of a response (P-13): `data.code` decides, the number only where it is missing; and what a broker says of
+ *  a remote call (P-52). */
 export function fromWire(error: unknown): HeraError {
   const { code, message, data } = (error ?? {}) as { code?: unknown; message?: unknown; data?: unknown };
-  const named = (data as { code?: unknown } | undefined | null)?.code;
-  const name = typeof named === "string" ? named : (namesByNumber.get(code as number) ?? "internal_error");
-  return new HeraError(name, typeof message === "string" ? message : name, { endpoints: refused(data) });
+  const told = (typeof data === "object" && data !== null ? data : {}) as Record<string, unknown>;
+  const name = typeof told.code === "string" ? told.code : (namesByNumber.get(code as number) ?? "internal_error");
+  return new HeraError(name, typeof message === "string" ? message : name, {
+    endpoints: refused(data),
+    status: whole(told.status, 400, 599),
+    executed: told.executed === "no" || told.executed === "maybe" ? told.executed : undefined,
+    requestId: typeof told.request_id === "string" ? told.request_id : undefined,
+    retryAfter: whole(told.retry_after, 0, 2 ** 31 - 1),
+  });
+}
+
+function whole(value: unknown, least: number, most: number): number | undefined {
+  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+    ? (value as number)
+    : undefined;
 }
 
 function refused(data: unknown): RefusedEndpoint[] {

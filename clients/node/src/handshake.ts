@@ -16,6 +16,8 @@ export interface Hello {
   in_flight_max: number;
 }
 
+/** The feature by which a broker takes remote calls (P-50). */
+const REMOTE_CALL = "remote_call";
 export const HELLO_ID = 1;
 export const PROVE_ID = 2;
 
@@ -27,7 +29,7 @@ export function helloHead(hello: Hello): string {
     method: "hello",
     params: {
       versions: [1],
-      features: [],
+      features: [REMOTE_CALL],
       limits: {
         head_bytes_max: limits.head_bytes_max,
         attachment_bytes_max: limits.attachment_bytes_max,
@@ -48,6 +50,8 @@ export const proveHead = `{"jsonrpc":"2.0","id":${PROVE_ID},"method":"prove","pa
 export interface BelievedAnswer {
   broker: string;
   in_flight_max: number;
+  /** Whether it takes remote calls. */
+  remote: boolean;
   /** What the worker signs. */
   said: Buffer;
 }
@@ -68,13 +72,14 @@ export function judgeAnswer(
   if (!verifies(key.cluster, "broker", said, proof)) {
     return new HeraError("unauthenticated", "the broker did not prove that it belongs to the key's cluster");
   }
-  const { version, broker, limits: offered } = result as { version?: unknown; broker?: unknown; limits?: unknown };
+  const { version, broker, limits: offered, features } = result as Record<string, unknown>;
   if (version !== 1) return new HeraError("unsupported_version", `broker chose version ${String(version)}`);
   const most = (offered as { in_flight_max?: unknown } | undefined)?.in_flight_max;
   const fits = Number.isInteger(most) && (most as number) >= 1;
   return {
     broker: typeof broker === "string" ? broker : "?",
     in_flight_max: fits ? (most as number) : limits.in_flight_max,
+    remote: Array.isArray(features) && features.includes(REMOTE_CALL),
     said,
   };
 }

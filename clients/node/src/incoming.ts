@@ -142,6 +142,11 @@ export class Incoming extends BodyStream implements CallListener {
     return this.#call.params.query ?? undefined;
   }
 
+  /** @internal What remote calls are made within. */
+  get within(): Call {
+    return this.#call;
+  }
+
   /** @internal */
   get canonicalPath(): string {
     return this.#call.params.path;
@@ -216,7 +221,7 @@ const ANONYMOUS: Caller = { token: null, labels: {}, ip: "" };
 const SLASH = 0x2f;
 
 /** As Node's http: some headers may stand once and the first counts, set-cookie is a list, cookies are joined by `; `, the rest by `, `. */
-function joinHeaders(pairs: [string, string][]): IncomingHttpHeaders {
+export function joinHeaders(pairs: [string, string][]): IncomingHttpHeaders {
   const headers: Record<string, string | string[]> = Object.create(null);
   for (const [name, value] of pairs) {
     const known = headers[name];

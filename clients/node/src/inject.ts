@@ -5,6 +5,7 @@ import type { Declaration } from "./declaration.js";
 import { HeraError } from "./errors.js";
 import { lookup } from "./lookup.js";
 import { canonical } from "./path.js";
+import type { CallStub } from "./remote-stub.js";
 import type { OutgoingBody } from "./stream.js";
 
 /** A call to inject. */
@@ -20,6 +21,8 @@ export interface InjectOptions {
   caller?: { token?: string | null; labels?: Record<string, string>; ip?: string; service?: string };
   /** Milliseconds that the call may take. Default 15,000. */
   timeout?: number;
+  /** Answers the remote calls that handlers make. Default: they go to brokers, if the app is connected. */
+  calls?: CallStub;
 }
 
 /** What the app answered. */
@@ -65,7 +68,7 @@ export async function inject(options: string | InjectOptions, target: InjectTarg
     caller: { token: null, labels: {}, ip: "127.0.0.1", ...given.caller },
     timeout_ms: given.timeout ?? 15_000,
   };
-  return new Injection(found.endpoint, params, body ?? Buffer.alloc(0)).reply(target);
+  return new Injection(found.endpoint, params, body ?? Buffer.alloc(0), given.calls).reply(target);
 }
 
 let count = 1;
@@ -79,7 +82,12 @@ class Injection implements CallHost {
   #parts: Buffer[] = [];
   #done: (reply: InjectedReply) => void = () => {};
 
-  constructor(endpoint: string, params: CallParams, body: Buffer) {
+  constructor(
+    endpoint: string,
+    params: CallParams,
+    body: Buffer,
+    readonly stub: CallStub | undefined,
+  ) {
     this.#call = new Call(this, 1, endpoint, params, body, performance.now());
   }
 

@@ -15,6 +15,9 @@ export const limits = {
   stream_window_bytes: 262_144,
   bad_heads_max: 3,
   unknown_replies_max: 100,
+  call_headers_max: 100,
+  call_header_bytes_max: 16_384,
+  request_target_bytes_max: 8_192,
   json_depth_max: 64,
 } as const;
 
@@ -23,3 +26,6 @@ export const BODY_BYTES_DEFAULT = 1_048_576;
 
 /** A worker that got no frame for so long closes and dials again (P-26). */
 export const SILENCE_MS_MAX = 8_000;
+
+/** A remote call that has no answer so long after its deadline is given up (P-56). */
+export const ANSWER_MS_MAX = 500;

@@ -37,8 +37,8 @@ export type Message = Request | Notification | Response | BadHead;
 export function readMessage(head: Buffer): Message {
   if (!isUtf8(head)) return bad("parse_error", "head is not UTF-8");
   const text = head.toString("utf8");
-  const call = readCall(text);
-  if (call) return call;
+  const usual = readUsual(text);
+  if (usual) return usual;
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -74,19 +74,25 @@ export function readMessage(head: Buffer): Message {
 const CALL =
   /^\{"jsonrpc":"2\.0","id":([1-9][0-9]{0,15}),"method":"([^"\\\s\p{Cc}]+ [^"\\\s\p{Cc}]+)","params":(?=\{)/u;
 
-/** A call as brokers write it, which is nearly every message: members in this order, and nothing behind the params.
+const ANSWER = /^\{"jsonrpc":"2\.0","id":([1-9][0-9]{0,15}),"result":(?=\{)/;
+
+/** A call, or an answer to one of ours, as brokers write them, which is nearly every message: members in this order, and nothing
+ *  behind the last.
  *
  *  If what lies between the known beginning and the last brace is one JSON object, the whole is a message and no member stands
  *  twice, so there is no need to go over the text a second time. Anything else gives undefined, and is read the long way. */
-function readCall(text: string): Request | undefined {
-  const found = CALL.exec(text);
+function readUsual(text: string): Request | Response | undefined {
+  const found = CALL.exec(text) ?? ANSWER.exec(text);
   if (!found || !text.endsWith("}")) return undefined;
   if (mayNestTooDeep(text)) return undefined;
   const id = Number(found[1]);
   if (!Number.isSafeInteger(id)) return undefined;
   try {
-    const params: unknown = JSON.parse(text.slice(found[0].length, -1));
-    return { kind: "request", id, method: found[2] as string, params };
+    const value: unknown = JSON.parse(text.slice(found[0].length, -1));
+    const [, , method] = found;
+    return method === undefined
+      ? { kind: "response", id, result: value }
+      : { kind: "request", id, method, params: value };
   } catch {
     return undefined;
   }

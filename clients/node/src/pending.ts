@@ -1,12 +1,14 @@
 /** Requests of ours that wait for their answer: the whole life of them, push to fail. */
 import { fromWire, type HeraError } from "./errors.js";
 import { limits } from "./limits.js";
+import type { Response } from "./message.js";
 
-export type OnAnswer = (error: HeraError | undefined, result: unknown) => void;
+export type OnAnswer = (error: HeraError | undefined, result: unknown, attachment: Buffer) => void;
 
 export class Pending {
   #next: number;
-  readonly #waiting = new Map<number, OnAnswer>();
+  /** A plain object for the reason that `Calls` is one. */
+  readonly #waiting: Record<number, OnAnswer> = Object.create(null);
   /** Answers to ids that wait no longer; they harm nobody (P-11). */
   late = 0;
   #unknown = 0;
@@ -17,24 +19,26 @@ export class Pending {
     this.#next = first;
   }
 
-  get size(): number {
-    return this.#waiting.size;
-  }
-
   /** Keeps `done` for the next id and gives that id. */
   push(done: OnAnswer): number {
     const id = this.#next++;
-    this.#waiting.set(id, done);
+    this.#waiting[id] = done;
     return id;
+  }
+
+  /** Waits no longer for an answer; one that comes all the same is late. */
+  forget(id: number): OnAnswer | undefined {
+    const done = this.#waiting[id];
+    delete this.#waiting[id];
+    return done;
   }
 
   /** Brings an answer to whom it belongs. Gives false when answers to ids never issued are a fault of the peer by now (P-11).
    *  @param now monotonic milliseconds */
-  answer(id: number | null | undefined, error: unknown, result: unknown, now: number): boolean {
-    const done = typeof id === "number" ? this.#waiting.get(id) : undefined;
+  answer({ id, error, result }: Response, attachment: Buffer, now: number): boolean {
+    const done = typeof id === "number" ? this.forget(id) : undefined;
     if (done) {
-      this.#waiting.delete(id as number);
-      done(error === undefined ? undefined : fromWire(error), result);
+      done(error === undefined ? undefined : fromWire(error), result, attachment);
       return true;
     }
     if (typeof id === "number" && id < this.#next) {
@@ -50,15 +54,13 @@ export class Pending {
 
   /** Fails one request whose answer could not be read (P-10). */
   fail(id: number, error: HeraError): void {
-    const done = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    done?.(error, undefined);
+    this.forget(id)?.(error, undefined, NOTHING);
   }
 
   /** Fails all of them: the connection ended. */
   failAll(error: HeraError): void {
-    const all = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const done of all) done(error, undefined);
+    for (const id of Object.keys(this.#waiting)) this.forget(Number(id))?.(error, undefined, NOTHING);
   }
 }
+
+const NOTHING = Buffer.alloc(0);

@@ -1,5 +1,6 @@
 /** The request a handler sees: Express 5's, on top of Node's, and what Hera adds. */
 import { isIP } from "node:net";
+import type { Readable } from "node:stream";
 import accepts from "accepts";
 import fresh from "fresh";
 import parseRange from "range-parser";
@@ -11,6 +12,8 @@ import type { HeraError } from "./errors.js";
 import { Incoming, makeWritable } from "./incoming.js";
 import type { Next } from "./layer.js";
 import type { Params } from "./pattern.js";
+import type { RemoteReply } from "./remote-reply.js";
+import type { CallOptions } from "./remote-request.js";
 import type { Response } from "./response.js";
 import type { Route } from "./route.js";
 
@@ -210,6 +213,15 @@ export class Request<P = Params> extends Incoming {
 
   get xhr(): boolean {
     return this.get("x-requested-with")?.toLowerCase() === "xmlhttprequest";
+  }
+
+  /** Calls an endpoint of another worker, `GET /0/users/42`. Request id, trace, caller, the time that is left and the chain of calls go
+   *  with it; it is cancelled when this call is. Resolves whatever the status.
+   *  @throws HeraError where no worker answered, see `executed`; by rejecting */
+  call(endpoint: string, options: CallOptions & { stream: true }): Promise<RemoteReply<Readable>>;
+  call<Body = unknown>(endpoint: string, options?: CallOptions): Promise<RemoteReply<Body>>;
+  call(endpoint: string, options: CallOptions = {}): Promise<RemoteReply> {
+    return this.app.callWithin(this.within, endpoint, options);
   }
 
   override gone(reason: HeraError): void {

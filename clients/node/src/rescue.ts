@@ -18,16 +18,13 @@ export function rescue(call: Call, res: Response, failure: unknown, log: Log): v
   // A handler that stopped because its caller left did what it was asked to.
   if (!call.live && (failure as Error | null)?.name === "AbortError") return;
   if (!call.live && failure === call.signal.reason) return;
+  if (failure instanceof HeraError && failure.executed !== undefined) return rescueRemote(call, res, failure, log);
   const own = statusOf(failure);
   const status = own ?? (res.statusCode >= 400 && res.statusCode <= 599 ? res.statusCode : undefined);
   if (status === undefined || status >= 500) {
     log.error(`${call.params.method} ${call.params.path} (${call.params.request_id}) failed:`, failure);
   }
-  if (res.headersSent) {
-    // An answer that was begun cannot be taken back: its reader has to see that it is cut short.
-    if (!res.writableEnded || call.output?.over === false) call.cut();
-    return;
-  }
+  if (res.headersSent) return cutShort(call, res);
   if (status === undefined) return call.fail("handler_failed", "the handler failed; its log tells why");
   const known = failure instanceof HeraError;
   const headers = own === undefined ? undefined : (failure as { headers?: unknown }).headers;
@@ -35,6 +32,23 @@ export function rescue(call: Call, res: Response, failure: unknown, log: Log): v
     for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
   }
   problem(call, res, status, known ? failure.code : "handler_error", known ? failure.message : undefined);
+}
+
+/** A remote call failed, and the handler did not take the error. Its caller asked nothing of that other service, so that it learns
+ *  what kind of failure it was and not its text; and never the failure's own code, which would tell what became of the caller's call. */
+function rescueRemote(call: Call, res: Response, failure: HeraError, log: Log): void {
+  // Cancelled together with the call within which it was made.
+  if (!call.live) return;
+  log.error(`${call.params.method} ${call.params.path} (${call.params.request_id}) failed:`, failure);
+  if (res.headersSent) return cutShort(call, res);
+  const { code, status = 502, retryAfter } = failure;
+  if (retryAfter !== undefined) res.setHeader("retry-after", retryAfter);
+  problem(call, res, PASSED_ON.has(status) ? status : 502, "remote_failed", `a remote call failed: ${code}`);
+}
+
+/** An answer that was begun cannot be taken back: its reader has to see that it is cut short. */
+function cutShort(call: Call, res: Response): void {
+  if (!res.writableEnded || call.output?.over === false) call.cut();
 }
 
 function problem(call: Call, res: Response, status: number, code: string, detail: string | undefined): void {
@@ -57,3 +71,6 @@ function statusOf(failure: unknown): number | undefined {
   }
   return undefined;
 }
+
+/** No worker, no time, no end: so it is for who called us too. What the service may not, or asked wrongly, is 502. */
+const PASSED_ON = new Set([503, 504, 508]);

@@ -20,6 +20,7 @@ import { limits, SILENCE_MS_MAX } from "./limits.js";
 import type { Load } from "./load.js";
 import { type BadHead, type Message, type Request, type Response, readMessage } from "./message.js";
 import { Pending } from "./pending.js";
+import { type RemoteNotice, RemoteSession } from "./remote-session.js";
 import { Gather, type OutgoingBody } from "./stream.js";
 
 /** What a session needs of the app. */
@@ -54,7 +55,9 @@ export class Session implements CallHost {
   readonly #connection: Connection;
   readonly #certificate: Buffer | null;
   readonly #pending = new Pending(PROVE_ID + 1);
-  readonly #calls = new Calls();
+  readonly #calls = new Calls<Call>();
+  /** The calls that this side makes. */
+  readonly remote: RemoteSession;
   readonly #stopTicks: () => void;
   readonly #began: number;
   readonly #hello: string;
@@ -85,6 +88,7 @@ export class Session implements CallHost {
       fault: (fault) => this.#fatal(fault, "frame cannot be"),
       closed: (error) => this.#closed(error),
     });
+    this.remote = new RemoteSession(this.#connection, this.#pending, host.clock, () => this.#whenIdle());
     this.#stopTicks = host.clock.onTick((now) => this.#tick(now));
     const hello: Hello = {
       key: host.key.id,
@@ -130,11 +134,7 @@ export class Session implements CallHost {
   over(call: Call): void {
     if (!this.#calls.delete(call)) return;
     this.#host.counted(-1);
-    if (this.#calls.size === 0) {
-      const idle = this.#idle;
-      this.#idle = [];
-      for (const done of idle) done();
-    }
+    this.#whenIdle();
   }
 
   /** Declares what the app serves now; the former set holds until the broker accepted. */
@@ -148,11 +148,12 @@ export class Session implements CallHost {
     this.#request("declare", params, done);
   }
 
-  /** Says that we go, waits for the fence and for the calls in flight, writes everything, closes (P-43). */
+  /** Says that we go, waits for the fence and for the calls in flight, in both directions, writes everything, closes (P-43). */
   async drain(): Promise<void> {
     if (!this.open) return;
     if (this.#state === "live") await new Promise<void>((fence) => this.#request("drain", "{}", () => fence()));
-    if (this.#calls.size > 0 && this.open) await new Promise<void>((idle) => this.#idle.push(idle));
+    if (this.#busy && this.open) await new Promise<void>((idle) => this.#idle.push(idle));
+    this.remote.live = false;
     if (!this.open) return;
     await new Promise<void>((closed) => {
       this.#idle.push(closed);
@@ -166,8 +167,25 @@ export class Session implements CallHost {
     this.#connection.destroy();
   }
 
-  #request(method: string, params: string, done: (error: HeraError | undefined, result: unknown) => void): void {
-    if (!this.open) return done(new HeraError("connection_lost", "the connection is closed"), undefined);
+  get #busy(): boolean {
+    return this.#calls.size > 0 || this.remote.inFlight > 0;
+  }
+
+  #whenIdle(): void {
+    if (this.#busy || this.#idle.length === 0) return;
+    // Before anybody can call this way once more.
+    this.remote.live = false;
+    this.#wakeIdle();
+  }
+
+  #wakeIdle(): void {
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const done of idle) done();
+  }
+
+  #request(method: string, params: string, done: (error: HeraError | undefined) => void): void {
+    if (!this.open) return done(new HeraError("connection_lost", "the connection is closed"));
     const id = this.#pending.push(done);
     this.#connection.frame(`{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}`);
   }
@@ -190,7 +208,7 @@ export class Session implements CallHost {
   }
 
   #message(message: Exclude<Message, BadHead>, attachment: Buffer): void {
-    if (message.kind === "response") this.#answer(message);
+    if (message.kind === "response") this.#answer(message, attachment);
     else if (message.kind === "notification") this.#notification(message.method, message.params, attachment);
     else if (message.method.includes(" ")) this.#call(message, attachment);
     else this.#control(message);
@@ -215,13 +233,15 @@ export class Session implements CallHost {
       }
       case "drain":
         this.#connection.frame(`{"jsonrpc":"2.0","id":${id},"result":{}}`);
+        this.remote.drains = true;
         return this.#host.brokerDrains(this);
       default:
         return this.#connection.frame(errorHead(id, "unknown_method", "no such method here"));
     }
   }
 
-  #answer({ id, error, result }: Response): void {
+  #answer(response: Response, attachment: Buffer): void {
+    const { id, error } = response;
     // A fatal fault of ours, named by the broker (P-12): the end of the stream follows.
     if (id === null && error !== undefined) {
       const { code, message } = error as { code?: unknown; message?: unknown };
@@ -231,12 +251,14 @@ export class Session implements CallHost {
       );
       return;
     }
-    const fine = this.#pending.answer(id, error, result, this.#host.clock.now());
+    const fine = this.#pending.answer(response, attachment, this.#host.clock.now());
     if (!fine) this.#fatal("invalid_request", "too many answers to ids that were never issued");
   }
 
   #notification(method: string, params: unknown, attachment: Buffer): void {
-    const { id, body, bytes } = (params ?? {}) as { id?: unknown; body?: unknown; bytes?: unknown };
+    const notice = (params ?? {}) as RemoteNotice & { remote?: unknown };
+    if (notice.remote === true) return this.#remoteNotification(method, notice, attachment);
+    const { id, body, bytes } = notice;
     const call = typeof id === "number" ? this.#calls.get(id) : undefined;
     if (!call) {
       this.dropped++;
@@ -267,6 +289,12 @@ export class Session implements CallHost {
         return;
     }
     this.dropped++;
+  }
+
+  #remoteNotification(method: string, notice: RemoteNotice, attachment: Buffer): void {
+    const heard = this.remote.heard(method, notice, attachment);
+    if (heard === "dropped") this.dropped++;
+    else if (heard !== "heard") this.#fatal(heard.fault, heard.reason);
   }
 
   // ---- calls
@@ -325,10 +353,17 @@ export class Session implements CallHost {
     for (const call of this.#calls.all()) {
       if (call.deadline <= now) call.abort(new HeraError("past_deadline", "the deadline passed"));
     }
+    if (this.remote.overdue(now)) setImmediate(() => this.#expireRemote());
     if (this.#state !== "live" && now - this.#began > limits.handshake_ms_max) {
       return this.destroy(new HeraError("handshake_timeout", "the handshake took over 5 s"));
     }
     if (now - this.#heardAt > SILENCE_MS_MAX) setImmediate(() => this.#judgeSilence());
+  }
+
+  /** As silence is judged: an answer that waited in the socket while we were frozen counts. */
+  #expireRemote(): void {
+    if (this.#host.clock.late && this.open) setImmediate(() => this.#expireRemote());
+    else this.remote.expire(this.#host.clock.now());
   }
 
   /** Runs after the sockets were polled once more: what waited there was read (P-26). */
@@ -351,6 +386,8 @@ export class Session implements CallHost {
     this.proven = true;
     this.#broker = answer.broker;
     this.#inFlightMax = Math.min(answer.in_flight_max, this.#inFlightMax);
+    this.remote.inFlightMax = this.#inFlightMax;
+    this.remote.offered = answer.remote;
     this.#state = "prove";
     this.#connection.frame(proveHead, prove(key.seed, "worker", answer.said));
   }
@@ -363,6 +400,7 @@ export class Session implements CallHost {
     this.declare((error) => {
       if (error) return this.destroy(error);
       this.#state = "live";
+      this.remote.live = true;
       this.#host.live(this);
     });
   }
@@ -399,15 +437,14 @@ export class Session implements CallHost {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#stopTicks();
+    this.remote.lost(error);
     this.#pending.failAll(error);
     for (const call of this.#calls.all()) {
       call.cancel(new HeraError("connection_lost", "the broker's connection ended"));
       this.over(call);
     }
     this.#arrived = [];
-    const idle = this.#idle;
-    this.#idle = [];
-    for (const done of idle) done();
+    this.#wakeIdle();
     this.#host.closed(this, error);
   }
 }

@@ -334,7 +334,7 @@ export class OutgoingBody implements ChunkSource {
 export type Written = (error?: Error | null) => void;
 
 function unread(): HeraError {
-  return new HeraError("cancelled", "nobody reads the answer any more");
+  return new HeraError("cancelled", "nobody reads the body any more");
 }
 
 const NOTHING = Buffer.alloc(0);

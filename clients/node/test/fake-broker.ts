@@ -15,6 +15,13 @@ export interface Received {
   attachment: Buffer;
 }
 
+/** A remote call, as the broker sees it. */
+export interface Remote {
+  id: number;
+  params: Json;
+  body: Buffer;
+}
+
 const clusterSeed = randomBytes(32);
 const workerSeed = randomBytes(32);
 
@@ -37,6 +44,8 @@ export interface Manners {
   /** Endpoints that it refuses. */
   forbid?: string[];
   limits?: Json;
+  /** Default: all that there are. */
+  features?: string[];
   /** Its id. */
   id?: string;
   /** Answers nothing at all. */
@@ -123,6 +132,36 @@ export class Worker {
 
   response(id: number): Promise<Received> {
     return this.until(({ message }) => message.id === id && message.method === undefined);
+  }
+
+  /** The `n`th remote call that the worker made. */
+  async remote(n = 0): Promise<Remote> {
+    const all = (): Received[] => this.received.filter(({ message }) => message.method === "call");
+    await this.when(() => all().length > n);
+    const { message, attachment } = all()[n] as Received;
+    return { id: message.id, params: message.params, body: attachment };
+  }
+
+  /** Answers a remote call, by default with 200 and no headers. */
+  answer(id: number, result: Json = {}, body?: Buffer | string): void {
+    const meta = { worker: "users/1.0/a", attempts: 1, took_ms: { queue: 0, worker: 0, bus: 0 } };
+    this.send(
+      { id, result: { status: 200, headers: [], meta, ...result } },
+      body === undefined ? body : Buffer.from(body),
+    );
+  }
+
+  /** Answers a remote call with an error of the broker's. */
+  refuse(id: number, code: string, status: number, more: Json = {}): void {
+    const data = { code, executed: "no", status, request_id: "r-broker", ...more };
+    this.send({ id, error: { code: -32000, message: `because of ${code}`, data } });
+  }
+
+  /** Waits until all that was sent to the worker is read. */
+  async settled(): Promise<void> {
+    const id = this.nextId();
+    this.send({ id, method: "ping", params: {} });
+    await this.response(id);
   }
 
   notifications(method: string, id: number): Received[] {
@@ -238,7 +277,7 @@ export class FakeBroker {
     }
     const result = {
       version: manners.version ?? 1,
-      features: [],
+      features: manners.features ?? ["remote_call"],
       limits: manners.limits,
       nonce: randomBytes(32).toString("hex"),
       broker: manners.id ?? "b-fake",

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
-import { hera } from "../src/index.js";
+import { HeraError, hera, type StubbedCall } from "../src/index.js";
 
 test("injected call goes through the layers like a real one", async () => {
   const app = hera({ log: false });
@@ -62,4 +64,38 @@ test("injected call that fails or is never answered has an answer all the same",
   assert.ok(!failed.text.includes("secret"));
   assert.equal((await app.inject({ url: "/0/hangs", timeout: 1 })).status, 504);
   assert.equal((await app.inject("/0/streams")).body.length, 300_001);
+});
+
+test("remote calls of an injected call are answered by the test", async () => {
+  const app = hera({ log: false });
+  app.post("/0/orders", async (req, res) => {
+    const user = await req.call<{ name: string }>("POST /0/users", { query: { a: 1 }, body: req.body });
+    const bytes = await req.call("GET /0/picture", { stream: true });
+    res.status(user.status).json({ name: user.body.name, picture: await text(bytes.body) });
+  });
+  const seen: StubbedCall[] = [];
+  const injected = { url: "/0/orders", body: { id: 7 } };
+
+  const reply = await app.inject({
+    ...injected,
+    calls: async (call) => {
+      seen.push(call);
+      if (call.url === "/0/picture") return { body: Readable.from(["p", "q"]) };
+      return { status: 201, headers: { "x-a": ["1", "2"] }, body: { name: "ann" } };
+    },
+  });
+
+  assert.equal(reply.status, 201);
+  assert.deepEqual(reply.json(), { name: "ann", picture: "pq" });
+  const [first] = seen;
+  assert.deepEqual([first?.method, first?.url, first?.body], ["POST", "/0/users?a=1", { id: 7 }]);
+  assert.equal(first?.headers["content-type"], "application/json");
+  const failed = await app.inject({
+    ...injected,
+    calls: () => {
+      throw new HeraError("no_worker", "nobody", { status: 503, executed: "no" });
+    },
+  });
+  assert.deepEqual([failed.status, (failed.json() as { code: string }).code], [503, "remote_failed"]);
+  assert.equal((await app.inject(injected)).status, 503);
 });

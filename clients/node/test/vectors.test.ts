@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { addressOf, readBrokerNode } from "../src/broker-node.js";
+import { callName } from "../src/chain.js";
 import { HeraError, localCodes, wireCodes } from "../src/errors.js";
 import { encodeFrame, FrameReader, handshakeLimits, sessionLimits } from "../src/frame.js";
 import { judgeAnswer, prove, publicOf, verifies } from "../src/handshake.js";
@@ -204,6 +205,12 @@ describe("routes", () => {
         assert.deepEqual(own, params ?? {}, `${method} ${path}`);
       }
     });
+  }
+});
+
+describe("chains", () => {
+  for (const { name, method, path, query, call } of cases("chains")) {
+    test(name, () => assert.equal(callName(method, path, query), call));
   }
 });
 

@@ -6,6 +6,8 @@ import { pipeline } from "node:stream/promises";
 import hera, {
   type App,
   type Caller,
+  type CallOptions,
+  type CallStub,
   type CookieOptions,
   type EndpointOptions,
   type ErrorHandler,
@@ -20,12 +22,16 @@ import hera, {
   type Next,
   type Options,
   type Params,
+  type QueryValue,
+  type RemoteReply,
   type Request,
   type Response,
   type RouteParams,
   Router,
   type RouterOptions,
   raw,
+  type StubbedCall,
+  type StubReply,
   text,
   urlencoded,
 } from "hera-client";
@@ -314,6 +320,54 @@ app.inject("/a").then((reply) => {
 app.inject({ method: "GET" });
 // @ts-expect-error: no such option
 app.inject({ url: "/a", query: {} });
+
+app.inject({
+  url: "/a",
+  calls: async (call) => {
+    check<Equal<typeof call, StubbedCall>>();
+    return { status: 404, headers: { "x-a": "1" }, body: { no: call.url } };
+  },
+});
+const stub: CallStub = () => ({ body: "text" });
+const stubReply: StubReply | Promise<StubReply> = stub({ method: "GET", url: "/a", headers: {}, body: undefined });
+check<Equal<typeof stubReply, StubReply | Promise<StubReply>>>();
+
+// ---- remote calls
+
+interface User {
+  name: string;
+}
+app.get("/orders/:id", async (req, res) => {
+  const user = await req.call<User>("GET /0/users/42", {
+    query: { a: 1, b: ["x", null], c: undefined },
+    timeout: "2s",
+  });
+  check<Equal<typeof user, RemoteReply<User>>>();
+  check<Equal<typeof user.body.name, string>>();
+  check<Equal<typeof user.status, number>>();
+  check<Equal<typeof user.ok, boolean>>();
+  check<Equal<typeof user.headers, IncomingHttpHeaders>>();
+  check<Equal<typeof user.worker, string>>();
+  check<Equal<typeof user.attempts, number>>();
+  const picture = await req.call("GET /0/picture", { stream: true, headers: req.headers, signal: req.signal });
+  check<Equal<typeof picture.body, Readable>>();
+  await req.call("POST /0/a", { body: req, headers: [["x-a", "1"]] });
+  await pipeline(picture.body, res);
+});
+app.call("POST /0/a", { body: { a: 1 }, headers: new Headers(), query: new URLSearchParams(), bodyLimit: 10 }).then(
+  ({ body }) => check<Equal<typeof body, unknown>>(),
+  (error: HeraError) => check<Equal<typeof error.executed, "no" | "maybe" | undefined>>(),
+);
+const callOptions: CallOptions = { query: "a=1", timeout: 10, stream: undefined };
+app.call("GET /0/a", callOptions);
+const queryValue: QueryValue = new Date();
+app.call("GET /0/a", { query: { queryValue } });
+// @ts-expect-error: no such option
+app.call("GET /0/a", { retries: 1 });
+// @ts-expect-error: a query has no nested values
+app.call("GET /0/a", { query: { a: { b: 1 } } });
+// @ts-expect-error: an endpoint is a text
+app.call({ method: "GET", url: "/0/a" });
 
 // ---- errors
 
