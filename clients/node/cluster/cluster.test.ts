@@ -1,17 +1,13 @@
 /** A worker, real brokers, and a real ZooKeeper between them. */
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, type TestContext, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { hera } from "../src/index.js";
 import { nodeOf, TestZooKeeper, until, type Writer } from "../test/zookeeper.js";
-
-const HERA = process.env.HERA_BIN ?? fileURLToPath(new URL("../../../../target/debug/hera", import.meta.url));
+import { type Broker, HERA, start } from "./broker.js";
 
 let folder = "";
 let zookeeper: TestZooKeeper;
@@ -30,42 +26,6 @@ after(async () => {
   await zookeeper.stop();
   rmSync(folder, { recursive: true, maxRetries: 10 });
 });
-
-/** One broker process. */
-interface Broker {
-  id: string;
-  url: string;
-  workers: string;
-  child: ChildProcess;
-  cli(...args: string[]): string;
-  stop(signal: NodeJS.Signals): Promise<void>;
-}
-
-async function start(data: string, ...registry: string[]): Promise<Broker> {
-  const listen = ["--http", "--workers", "--admin"].flatMap((name) => [name, "127.0.0.1:0"]);
-  const child = spawn(HERA, ["broker", ...listen, "--data-dir", data, ...registry], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const exited = once(child, "exit");
-  const failed = exited.then(([code]) => assert.fail(`the broker ended with ${code} before it was ready`));
-  failed.catch(() => {});
-  const [ready] = (await Promise.race([once(createInterface(child.stdout), "line"), failed])) as [string];
-  const { http, workers, id, admin } = Object.fromEntries(ready.split(" ").map((pair) => pair.split("=")));
-  return {
-    id,
-    url: `http://${http}`,
-    workers,
-    child,
-    cli: (...args) =>
-      execFileSync(HERA, [...args, "--admin", admin, "--data-dir", data], { stdio: ["ignore", "pipe", "ignore"] })
-        .toString()
-        .trim(),
-    async stop(signal) {
-      child.kill(signal);
-      await exited;
-    },
-  };
-}
 
 /** Its node in the list. */
 function add({ id, workers }: Broker): Promise<void> {
