@@ -33,6 +33,7 @@ fn files_and_links_that_documents_name_exist() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "cluster/README.md",
+        "docs/guide/call-another-service.md",
         "docs/operate/README.md",
         "docs/operate/install.md",
         "docs/operate/one-to-many.md",

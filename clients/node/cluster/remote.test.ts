@@ -182,7 +182,7 @@ test("call within itself is refused by name, and who called at the beginning is 
 
   assert.deepEqual([seen?.code, seen?.executed, seen?.status], ["call_cycle", "no", 508]);
   assert.equal(reply.status, 508);
-  assert.equal(((await reply.json()) as { code: string }).code, "remote_failed");
+  assert.equal(((await reply.json()) as { code: string }).code, "call_failed");
 });
 
 test("caller that leaves stops the workers at the far end, three deep", async (t) => {

@@ -63,7 +63,7 @@ export const localCodes = {
     "the headers of an answer are over the protocol's limits, or the body of the answer to a remote call is over `bodyLimit`",
   no_broker: "a remote call was not made: no broker is connected",
   broker_lost: "the broker's connection ended before a remote call was answered",
-  remote_failed: "a remote call failed, and the handler that made it did not take the error",
+  call_failed: "a remote call failed, and the handler that made it did not take the error",
   not_acceptable: "res.format has nothing that the caller accepts",
   closed: "the app was closed",
 } as const;

@@ -43,7 +43,7 @@ function rescueRemote(call: Call, res: Response, failure: HeraError, log: Log): 
   if (res.headersSent) return cutShort(call, res);
   const { code, status = 502, retryAfter } = failure;
   if (retryAfter !== undefined) res.setHeader("retry-after", retryAfter);
-  problem(call, res, PASSED_ON.has(status) ? status : 502, "remote_failed", `a remote call failed: ${code}`);
+  problem(call, res, PASSED_ON.has(status) ? status : 502, "call_failed", `a remote call failed: ${code}`);
 }
 
 /** An answer that was begun cannot be taken back: its reader has to see that it is cut short. */

@@ -96,6 +96,6 @@ test("remote calls of an injected call are answered by the test", async () => {
       throw new HeraError("no_worker", "nobody", { status: 503, executed: "no" });
     },
   });
-  assert.deepEqual([failed.status, (failed.json() as { code: string }).code], [503, "remote_failed"]);
+  assert.deepEqual([failed.status, (failed.json() as { code: string }).code], [503, "call_failed"]);
   assert.equal((await app.inject(injected)).status, 503);
 });

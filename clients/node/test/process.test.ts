@@ -68,6 +68,39 @@ test("sample of inject in the README runs as it stands", () => {
   assert.equal(told, "201 { hello: 'Ada' }\n");
 });
 
+function callSample(n: number): string {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const section = readme.slice(readme.indexOf("## Call another service"));
+  return [...section.matchAll(/```js\n([\s\S]*?)```/g)][n]?.[1] ?? "";
+}
+
+test("sample of a call within a request in the README runs as it stands", () => {
+  writeFileSync(join(folder, "call.mjs"), callSample(0));
+
+  const told = execFileSync(process.execPath, ["--no-warnings", join(folder, "call.mjs")]).toString();
+
+  assert.equal(told, "200 { order: '7', name: 'Ada' }\n");
+});
+
+test("sample of a program that only calls in the README runs as it stands, and ends", async (t) => {
+  const broker = await FakeBroker.start();
+  t.after(() => broker.stop());
+  const child = start("report.mjs", callSample(1), { HERA: broker.url, SECRET: secret });
+  let told = "";
+  child.stdout?.on("data", (text) => {
+    told += text;
+  });
+  const exited = once(child, "close");
+  const worker = await broker.worker();
+
+  const { id, params } = await worker.remote();
+  worker.answer(id, { headers: [["content-type", "application/json"]] }, '{"name":"Ada"}');
+
+  assert.deepEqual(await exited, [0, null]);
+  assert.equal(params.target, "/0/users/42");
+  assert.equal(told, "200 { name: 'Ada' }\n");
+});
+
 test("sample hello runs as it stands", async (t) => {
   const sample = readFileSync(join(root, "samples", "hello", "app.js"), "utf8");
   await servesHello(t, start("hello.mjs", sample, {}), sample);

@@ -167,7 +167,7 @@ test("error that a handler does not take is told to its caller by its kind alone
     const { message, attachment } = await worker.response(id);
     assert.equal(message.result.status, told, code);
     const problem = JSON.parse(attachment.toString());
-    assert.deepEqual([problem.code, problem.detail], ["remote_failed", `a remote call failed: ${code}`]);
+    assert.deepEqual([problem.code, problem.detail], ["call_failed", `a remote call failed: ${code}`]);
     assert.ok(!attachment.toString().includes("secret"));
     assert.deepEqual(
       message.result.headers.find(([name]: string[]) => name === "retry-after"),
