@@ -55,6 +55,7 @@ impl CallError {
             executed,
             status: code.status().unwrap_or(500),
             request_id: None,
+            retry_after: None,
             message: message.into(),
         }
     }
@@ -68,7 +69,8 @@ fn list(endpoints: &[RefusedEndpoint]) -> String {
 
 /// A call to another service that the bus could not bring to an answer. What a worker answers, whatever its status, is a [`crate::Reply`].
 ///
-/// As the error of a handler, passed on with `?`, it is answered 504 where it was a deadline, else 502, with the code `call_failed`.
+/// As the error of a handler, passed on with `?`, it is answered 503, 504 or 508 where its status is that, else 502, with the code `call_failed`: a
+/// service that may not call another never answers its own callers with 403.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 #[non_exhaustive]
@@ -81,6 +83,8 @@ pub struct CallError {
     pub status: u16,
     /// The request id, by which all logs know the call.
     pub request_id: Option<String>,
+    /// Seconds after which it may be worth another try, where the broker names them.
+    pub retry_after: Option<u32>,
     /// What happened, for people.
     pub message: String,
 }
@@ -125,12 +129,13 @@ pub struct Problem {
     status: u16,
     code: String,
     detail: String,
+    retry_after: Option<u32>,
 }
 
 impl Problem {
     /// A problem with an HTTP status (400 to 599), a stable code for programs, and a sentence for people.
     pub fn new(status: u16, code: impl Into<String>, detail: impl Into<String>) -> Problem {
-        Problem { status, code: code.into(), detail: detail.into() }
+        Problem { status, code: code.into(), detail: detail.into(), retry_after: None }
     }
 
     /// The problem that an error of a handler stands for, if it stands for one.
@@ -139,8 +144,9 @@ impl Problem {
             return Some(problem.clone());
         }
         if let Some(failed) = error.downcast_ref::<CallError>() {
-            let status = if failed.status == 504 { 504 } else { 502 };
-            return Some(Problem::new(status, "call_failed", "a service that this one asks did not answer"));
+            let status = if matches!(failed.status, 503 | 504 | 508) { failed.status } else { 502 };
+            let problem = Problem::new(status, "call_failed", "a service that this one asks did not answer");
+            return Some(Problem { retry_after: failed.retry_after, ..problem });
         }
         match error.downcast_ref::<BodyError>()? {
             bad @ BodyError::TooLarge { .. } => Some(Problem::new(413, "body_too_large", bad.to_string())),
@@ -155,9 +161,13 @@ impl IntoResponse for Problem {
         let problem = serde_json::json!({
             "type": "about:blank", "status": self.status, "code": self.code, "detail": self.detail,
         });
-        Ok(Response::json(&problem)
+        let response = Response::json(&problem)
             .with_status(self.status)
-            .header("content-type", "application/problem+json"))
+            .header("content-type", "application/problem+json");
+        Ok(match self.retry_after {
+            Some(seconds) => response.header("retry-after", seconds.to_string()),
+            None => response,
+        })
     }
 }
 

@@ -230,8 +230,8 @@ impl Drop for Cut {
 }
 
 fn told(refused: Refused) -> CallError {
-    let Refused { code, message, executed, status, request_id } = refused;
-    CallError { code, executed, status, request_id, message }
+    let Refused { code, message, executed, status, request_id, retry_after } = refused;
+    CallError { code, executed, status, request_id, retry_after, message }
 }
 
 fn broker_lost(handed: bool) -> CallError {

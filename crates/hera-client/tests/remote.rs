@@ -86,7 +86,7 @@ async fn what_is_known_of_the_request_goes_along() {
 }
 
 #[tokio::test]
-async fn error_of_the_broker_is_told_and_becomes_502_where_a_handler_lets_it_pass() {
+async fn error_of_the_broker_is_told_and_is_a_problem_where_a_handler_lets_it_pass() {
     let broker = TestBroker::start().await;
     let mut app = App::with(broker.options());
     app.get("/0/web", async |req: Request| -> Result<_, BoxError> {
@@ -107,7 +107,7 @@ async fn error_of_the_broker_is_told_and_becomes_502_where_a_handler_lets_it_pas
     assert!(params["caller"].is_null() && params["request_id"].is_null(), "{params}");
     assert_eq!((error.code.as_str(), error.executed, error.status), ("forbidden", Executed::No, 403));
     assert_eq!((error.request_id.as_deref(), error.message.as_str()), (Some("r-9"), "why"));
-    assert_eq!(head["result"]["status"], 502);
+    assert_eq!(head["result"]["status"], 503);
     assert!(body.windows(11).any(|part| part == b"call_failed"), "{body:?}");
 }
 

@@ -430,6 +430,8 @@ pub struct Refused {
     pub status: u16,
     /// The request id, where the broker named one.
     pub request_id: Option<String>,
+    /// Seconds after which it may be worth another try.
+    pub retry_after: Option<u32>,
 }
 
 /// Reads the error of a remote call.
@@ -442,6 +444,8 @@ pub fn read_refused(raw: &RawValue) -> Refused {
         status: Option<u16>,
         #[serde(default)]
         request_id: Option<String>,
+        #[serde(default)]
+        retry_after: Option<u32>,
         #[serde(default)]
         code: Option<String>,
     }
@@ -463,6 +467,7 @@ pub fn read_refused(raw: &RawValue) -> Refused {
         },
         status: data.status.or(fallback.status()).unwrap_or(500),
         request_id: data.request_id,
+        retry_after: data.retry_after,
         code: data.code.unwrap_or_else(|| fallback.as_str().to_owned()),
     }
 }
