@@ -24,7 +24,8 @@ const app = hera({ version: "ledger", inFlight: IN_FLIGHT_MAX });
 
 app.use((req, _res, next) => {
   const nonce = req.path.match(NONCE)?.[0];
-  if (nonce) {
+  // Of a chain of calls the innermost counts as run.
+  if (nonce && !/\/deep\/[1-9]/.test(req.path)) {
     // One write of a whole line to a file that is only added to: a process that is killed leaves all of the line or none.
     const micros = Math.round((performance.timeOrigin + performance.now()) * 1000);
     writeSync(log, `${nonce} ${req.method} ${micros} ${worker}\n`);
@@ -55,6 +56,28 @@ async function stream(req, res) {
   res.end();
 }
 
+/** Answers at the bottom; above it, passes on what the call below is answered, or how the bus failed. */
+async function deep(req, res) {
+  const below = Number(req.params.calls) - 1;
+  if (below < 0) return res.type("txt").send(answer(req));
+  try {
+    const headers = { "content-type": "application/json" };
+    const options = { headers, body: req.rawBody?.length ? req.rawBody : undefined, stream: true };
+    const reply = await req.call(`${req.method} ${prefix}/deep/${below}/${req.params.nonce}`, options);
+    const pieces = [];
+    for await (const piece of reply.body) pieces.push(piece);
+    for (const name of ["content-type", "x-executed"]) {
+      if (reply.headers[name]) res.set(name, reply.headers[name]);
+    }
+    res.status(reply.status).send(Buffer.concat(pieces));
+  } catch (error) {
+    if (error.executed === undefined) throw error;
+    const { code, executed, status } = error;
+    res.status(Math.max(status, 400)).set("x-executed", executed).type("application/problem+json");
+    res.send(JSON.stringify({ status, code }));
+  }
+}
+
 function hang(req) {
   req.signal.addEventListener("abort", () => {
     cancelled += 1;
@@ -66,6 +89,7 @@ for (const method of METHODS) {
   app[method](`${prefix}/slow/:nonce`, later);
   app[method](`${prefix}/again/:nonce`, { idempotent: true }, later);
   app[method](`${prefix}/stream/:nonce`, stream);
+  app[method](`${prefix}/deep/:calls/:nonce`, deep);
   app[method](`${prefix}/hang/:nonce`, hang);
 }
 app.get(`${prefix}/at/${name}/cancelled`, (_req, res) => res.json(cancelled));

@@ -191,6 +191,8 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Head {
             "connection" => head.closes |= value.eq_ignore_ascii_case("close"),
             "content-type" => head.is_problem = value.starts_with("application/problem+json"),
             "hera-executed" => head.answer.executed = Executed::parse(&value),
+            // What a worker says of a remote call that failed: the bus labels its own failures alone.
+            "x-executed" if head.answer.executed.is_none() => head.answer.executed = Executed::parse(&value),
             "hera-broker" => head.answer.broker = Some(value.into()),
             "hera-worker" => head.answer.worker = Some(value.into()),
             _ => head.answer.foreign.extend(Nonce::all_in(header.value)),

@@ -56,6 +56,8 @@ pub enum Kind {
     Hang,
     /// Answers in so many pieces, so many milliseconds apart.
     Stream(u32, u32),
+    /// Is answered by a chain of so many remote calls; the innermost is the one that counts as run.
+    Deep(u32),
 }
 
 /// Shares of methods and kinds.
@@ -91,6 +93,18 @@ impl Mix {
             (10, Method::Delete, Kind::Now),
             (5, Method::Patch, Kind::Now),
         ])
+    }
+
+    /// The usual methods, each answered by a chain of so many remote calls.
+    pub fn deep(calls: u32) -> Mix {
+        let methods = [
+            (50, Method::Post),
+            (25, Method::Get),
+            (10, Method::Put),
+            (10, Method::Delete),
+            (5, Method::Patch),
+        ];
+        Mix::of(methods.map(|(share, method)| (share, method, Kind::Deep(calls))))
     }
 
     /// These methods and kinds, as often as their shares say.
@@ -154,6 +168,7 @@ impl Plan {
             Kind::Slow(ms) => format!("{prefix}/slow/{nonce}?ms={ms}"),
             Kind::Again(ms) => format!("{prefix}/again/{nonce}?ms={ms}"),
             Kind::Hang => format!("{prefix}/hang/{nonce}"),
+            Kind::Deep(calls) => format!("{prefix}/deep/{calls}/{nonce}"),
             Kind::Stream(pieces, ms) => format!("{prefix}/stream/{nonce}?pieces={pieces}&ms={ms}"),
         };
         let mut request = format!("{method} {target} HTTP/1.1\r\nHost: ledger\r\nHera-Token: {token}\r\n");

@@ -7,6 +7,7 @@
 
 mod brokers;
 mod lines;
+mod remote;
 mod signals;
 mod stage;
 mod workers;

@@ -59,7 +59,8 @@ impl Stage {
 
     fn with(share: Share, first: BrokerBuilder, count: usize) -> Stage {
         let first = first.start();
-        let (token, secret) = (first.token(&["* /0/**"]), first.key("ledger", &["/0/ledger/**"]));
+        let scopes = (&["/0/ledger/**"], &["* /0/ledger/**"]);
+        let (token, secret) = (first.token(&["* /0/**"]), first.calling_key("ledger", scopes.0, scopes.1));
         let mut brokers = vec![first];
         for _ in 1..count {
             brokers.push(BrokerBuilder::default().with_records_of(&brokers[0]).start());

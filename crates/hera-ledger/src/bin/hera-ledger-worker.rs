@@ -7,12 +7,15 @@
 //! any  PREFIX/again/{nonce}?ms=             the same, declared idempotent where that may be declared
 //! any  PREFIX/stream/{nonce}?pieces=&ms=    the same, in pieces
 //! any  PREFIX/hang/{nonce}                  no answer
+//! any  PREFIX/deep/{calls}/{nonce}          calls PREFIX/deep/{calls - 1}/{nonce} and passes on its answer; 0 answers. Where the bus failed: its status, x-executed
 //! GET  PREFIX/at/NAME/cancelled             how many calls were cancelled
 //! ```
 //!
 //! Each run is noted before its handler begins. The answer carries the nonce only if the body that came was that of this call.
 
-use hera_client::{App, BoxError, Error, Json, Next, Options, Request, Response};
+use hera_client::{
+    App, BoxError, Error, Executed, IntoResponse, Json, Next, Options, Problem, Request, Response,
+};
 use hera_ledger::{Method, Nonce, RunLog};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,7 +66,8 @@ fn app(prefix: &str, name: &str, log: &Arc<RunLog>, cancelled: &Arc<AtomicU64>) 
     app.layer(move |req: Request, next: Next| {
         let log = log.clone();
         async move {
-            if let Some(nonce) = req.param("nonce") {
+            let innermost = req.param("calls").is_none_or(|calls| calls == "0");
+            if let Some(nonce) = req.param("nonce").filter(|_| innermost) {
                 log.note(nonce, req.method())?;
             }
             next.run(req).await
@@ -118,6 +122,12 @@ fn serve(app: &mut App, prefix: &str, name: &str, method: Method, cancelled: &Ar
         }
     });
 
+    let (worker, front) = (name.to_owned(), prefix.to_owned());
+    app.endpoint(format!("{method} {prefix}/deep/{{calls}}/{{nonce}}")).handle(move |req: Request| {
+        let (worker, front) = (worker.clone(), front.clone());
+        async move { deep(req, &worker, &front).await }
+    });
+
     let cancelled = cancelled.clone();
     app.endpoint(format!("{method} {prefix}/hang/{{nonce}}")).handle(move |_: Request| {
         let counted = CountedOnDrop(cancelled.clone());
@@ -126,6 +136,33 @@ fn serve(app: &mut App, prefix: &str, name: &str, method: Method, cancelled: &Ar
             std::future::pending::<()>().await;
         }
     });
+}
+
+/// Answers at the bottom; above it, passes on what the call below is answered, or how the bus failed.
+async fn deep(mut req: Request, worker: &str, prefix: &str) -> Result<Response, BoxError> {
+    let calls: u32 = req.param("calls").unwrap_or_default().parse()?;
+    let Some(below) = calls.checked_sub(1) else {
+        return Ok(Response::text(answer(req, worker).await?));
+    };
+    let body = req.body().await?;
+    let endpoint =
+        format!("{} {prefix}/deep/{below}/{}", req.method(), req.param("nonce").unwrap_or_default());
+    match req.call(&endpoint).header("content-type", "application/json").body(body).await {
+        Ok(mut reply) => {
+            let mut response = Response::bytes(reply.body().await?).with_status(reply.status());
+            for name in ["content-type", "x-executed"] {
+                if let Some(value) = reply.header(name) {
+                    response = response.header(name, value.to_owned());
+                }
+            }
+            Ok(response)
+        }
+        Err(error) => {
+            let executed = if error.executed == Executed::No { "no" } else { "maybe" };
+            let problem = Problem::new(error.status.clamp(400, 599), error.code, "the call below failed");
+            Ok(problem.into_response()?.header("x-executed", executed))
+        }
+    }
 }
 
 /// What a call is answered: its nonce, unless its body was that of another call.
