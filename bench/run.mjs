@@ -1,6 +1,6 @@
 // Runs the benchmarks and writes their results into docs/benchmarks.md. Nothing is asserted on time.
 //
-//   node bench/run.mjs [--only middle,latency,node,settings,scale,slow,instructions] [--rounds 5] [--seconds 4] [--connections 1000] [--quick]
+//   node bench/run.mjs [--only middle,latency,node,remote,settings,scale,slow,instructions] [--rounds 5] [--seconds 4] [--connections 1000] [--quick]
 //
 // --connections is the most that is tried. --quick is for trying the benchmarks themselves: two rounds of a second, printed and not written.
 import { execFileSync } from "node:child_process";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fill, machine } from "./report.mjs";
 import { root, Stage } from "./stage.mjs";
 
-const SECTIONS = ["middle", "latency", "node", "settings", "scale", "slow", "instructions"];
+const SECTIONS = ["middle", "latency", "node", "remote", "settings", "scale", "slow", "instructions"];
 
 const flags = process.argv.slice(2);
 const value = (name) => (flags.includes(`--${name}`) ? flags[flags.indexOf(`--${name}`) + 1] : undefined);

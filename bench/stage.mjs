@@ -94,7 +94,7 @@ export class Stage {
       url: `http://127.0.0.1:${http}`,
       hera: `hera://127.0.0.1:${workers}`,
       token: verb("token", "create", "--name", "bench", "--allow", "* /0/**"),
-      key: verb("key", "create", "--name", "bench", "--serve", "/0/**"),
+      key: verb("key", "create", "--name", "bench", "--serve", "/0/**", "--call", "GET /0/**"),
     };
   }
 

@@ -67,7 +67,7 @@ start_broker() { # HTTP WORKERS ADMIN
 begun() { grep -q '^ready ' "$run/broker.out" || ! alive "$broker"; }
 
 make_secrets() {
-  secret key create --name movies --serve '/0/movies/**' >"$run/movies.key"
+  secret key create --name movies --serve '/0/movies/**' --call 'GET /0/weather/**' >"$run/movies.key"
   secret key create --name weather --serve '/0/weather/**' >"$run/weather.key"
   bearer --name demo --allow 'GET /0/**' --allow 'POST /0/**' >"$run/auth"
   bearer --name weather-reader --allow 'GET /0/weather/**' >"$run/reader"

@@ -165,6 +165,22 @@ check(
 answer = await curl(get("/0/weather/Samos/2026-11-23"));
 check("the new day", answer.status === 200 && answer.body.temp_max === 21, answer.body);
 
+heading("One service asks the other");
+
+const wet = days.find(([place, , , , , , weather]) => place === "Seattle" && weather === "rain");
+answer = await curl(get(`/0/movies/for?location=Seattle&date=${wet[1]}`, "-H", "X-Request-Id: tour-1"));
+check(
+  "a film for a day of rain: movies asks weather, over the connection that it has",
+  answer.status === 200 &&
+    answer.body.weather === "rain" &&
+    answer.body.film.genre === "Drama" &&
+    answer.headers.get("x-request-id") === "tour-1" &&
+    answer.headers.get("hera-worker")?.startsWith("movies/1.0.0/"),
+  answer.body,
+);
+answer = await curl(get("/0/movies/for?location=Nowhere&date=2014-01-01"));
+check("404 where the other service knows no such day", answer.status === 404, answer.body);
+
 heading("What goes wrong says what to do");
 
 answer = await curl(["-H", `@${reader}`, `${url}/0/movies/${id}`]);

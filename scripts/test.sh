@@ -45,7 +45,7 @@ for suite in clients/node/conformance clients/node/interop tests/original; do
   part "$(basename "$suite")" bash -c "cd $suite && npm ci --silent --no-audit --no-fund && npm test --silent"
 done
 # These wait for limits most of the time, so more of them than cores go at once.
-part system env RUST_TEST_THREADS=6 cargo test -p hera-tests --lib --bins --test docs --test wire --test edge --test tls --test scenarios --quiet --no-fail-fast
+part system env RUST_TEST_THREADS=6 cargo test -p hera-tests --lib --bins --test docs --test wire --test edge --test tls --test call --test scenarios --quiet --no-fail-fast
 part delivery cargo test -p hera-tests --test delivery --quiet --no-fail-fast
 part haproxy cargo test -p hera-tests --test haproxy --quiet --no-fail-fast
 # Real ZooKeeper servers; each test has its own.

@@ -34,6 +34,11 @@ export class Movies {
     return this.#db.get("SELECT * FROM movie WHERE id = ?", id);
   }
 
+  /** The best film of a genre, or null. */
+  best(genre) {
+    return this.#db.get(`SELECT ${SHORT} FROM movie WHERE genre = ? ORDER BY imdb DESC, id LIMIT 1`, genre);
+  }
+
   /** Films with this text in their title, the best first. */
   search(text, limit) {
     const filter = "WHERE instr(lower(title), lower(:text)) > 0";

@@ -24,6 +24,19 @@ app.get("/0/movies/stats", (req, res) => {
   res.json(movies.stats(by));
 });
 
+// A film for the weather of a day, which another service knows: asked over the connection that is there already.
+const GENRES = { rain: "Drama", drizzle: "Romantic Comedy", snow: "Adventure", fog: "Thriller/Suspense", sun: "Comedy" };
+
+app.get("/0/movies/for", async (req, res) => {
+  const [location, date] = [text(req.query.location), text(req.query.date)];
+  if (!location || !date) throw new Refusal(400, "location and date are missing");
+  const day = await req.call(`GET /0/weather/${encodeURIComponent(location)}/${encodeURIComponent(date)}`);
+  if (day.status === 404) throw new Refusal(404, `nobody knows the weather of ${date} in ${location}`);
+  const { weather } = day.body;
+  const genre = GENRES[weather] ?? "Drama";
+  res.json({ location, date, weather, genre, film: movies.best(genre) });
+});
+
 app.get("/0/movies/:id", (req, res) => {
   const movie = movies.item(whole(req.params.id));
   if (!movie) throw new Refusal(404, `no movie has the id ${req.params.id}`);
