@@ -74,7 +74,10 @@ impl Remote {
     pub fn chunk(&self, bytes: Attachment) -> bool {
         let mut body = self.body.borrow_mut();
         let granted = body.granted.take(bytes.len() as u64);
-        body.pieces.extend(bytes.into_pieces());
+        // What comes behind the end, within its grant, is nobody's.
+        if !body.ended {
+            body.pieces.extend(bytes.into_pieces());
+        }
         self.exchange.wake();
         granted
     }
