@@ -1,0 +1,417 @@
+package dev.hera.core;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.hera.HeraException;
+import dev.hera.protocol.CallParams;
+import dev.hera.protocol.Code;
+import dev.hera.protocol.Failure;
+import dev.hera.protocol.Frame;
+import dev.hera.protocol.FrameReader;
+import dev.hera.protocol.Handshake;
+import dev.hera.protocol.Heads;
+import dev.hera.protocol.Limits;
+import dev.hera.protocol.Message;
+import dev.hera.protocol.MessageReader;
+import dev.hera.protocol.Pending;
+import dev.hera.protocol.Proof;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Queue;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+
+/**
+ * The life of one connection, from the hello to its end (spec/protocol.md sections 3, 4, 6, 8).
+ *
+ * <pre>
+ *   hello --> prove --> declare --> live --> draining --> ending
+ * </pre>
+ *
+ * The connection's loop alone calls it, but for what says otherwise. The loop never runs application code (P-27): calls wait in {@code arrived}
+ * until the turn's frames are all read, so that a cancel beside its call, or the end of the stream, is seen before a handler starts
+ * (P-37).
+ */
+final class Session {
+    private static final long SILENCE_NANOS = 8_000_000_000L;
+    private static final long HANDSHAKE_NANOS = Limits.HANDSHAKE_MS_MAX * 1_000_000L;
+
+    private enum State {
+        HELLO,
+        PROVE,
+        DECLARE,
+        LIVE,
+        ENDING
+    }
+
+    /** What of ours the broker has to answer. */
+    private enum Asked {
+        DECLARE,
+        DRAIN
+    }
+
+    private final Worker worker;
+    private final byte[] certificate;
+    private final FrameReader reader;
+    private final Outlet outlet;
+    private final byte[] hello;
+    private final Pending<Asked> pending = new Pending<>(Handshake.PROVE_ID + 1);
+    private final Map<Long, Call> calls = new ConcurrentHashMap<>();
+    private final Queue<Call> postponed = new ConcurrentLinkedQueue<>();
+    private final List<Call> arrived = new ArrayList<>();
+    private final long began;
+
+    private volatile State state = State.HELLO;
+    private volatile String broker = "?";
+    private volatile long turnAt;
+    private volatile int attachmentMax = Limits.ATTACHMENT_BYTES_MAX;
+    private int inFlightMax;
+    private boolean proven;
+    private long heardAt;
+    private int badHeads;
+    private boolean drainAsked;
+    private boolean fenced;
+    private boolean finished;
+    private Optional<HeraException> fault = Optional.empty();
+
+    /**
+     * @param certificate SHA-256 of the broker's leaf certificate on TLS, else empty
+     * @param wake brings the loop to look at the outlet
+     */
+    Session(Worker worker, byte[] certificate, FrameReader reader, Runnable wake, long now) {
+        this.worker = worker;
+        this.certificate = certificate;
+        this.reader = reader;
+        this.outlet = new Outlet(wake);
+        this.inFlightMax = worker.inFlightMax();
+        this.began = now;
+        this.heardAt = now;
+        this.turnAt = now;
+        this.hello = Handshake.hello(worker.hello());
+        outlet.frame(hello);
+    }
+
+    /** Any thread may ask. */
+    Outlet outlet() {
+        return outlet;
+    }
+
+    /** Largest attachment that the broker takes. Any thread may ask. */
+    int attachmentMax() {
+        return attachmentMax;
+    }
+
+    /** The broker's id, {@code ?} before it answered. Any thread may ask. */
+    String broker() {
+        return broker;
+    }
+
+    /** Whether the broker accepted the declaration. Any thread may ask. */
+    boolean isLive() {
+        return state == State.LIVE;
+    }
+
+    /** Whether the broker proved itself: only then is its refusal of our key believed. */
+    boolean isProven() {
+        return proven;
+    }
+
+    /** Whether everything was said, and only the outlet is still to be written. */
+    boolean isEnding() {
+        return state == State.ENDING;
+    }
+
+    // ---- turns of the loop
+
+    /** The loop has begun a turn. */
+    void turn(Ticks.Turn turn, long now) {
+        turnAt = now;
+        if (turn.ticked()) calls.values().forEach(call -> abortLate(call, now));
+    }
+
+    private static void abortLate(Call call, long now) {
+        if (now - call.deadline() >= 0) call.abort();
+    }
+
+    /** Takes one frame. Gives false when nothing more is to be read. */
+    boolean frame(Frame frame, long arrival) {
+        heardAt = System.nanoTime();
+        switch (state) {
+            case HELLO -> hello(frame);
+            case PROVE -> prove(MessageReader.read(frame.head()));
+            case ENDING -> {}
+            default -> message(MessageReader.read(frame.head()), frame.attachment(), arrival);
+        }
+        return state != State.ENDING;
+    }
+
+    /** Bytes came that are no whole frame yet: a sign of life too (P-26). */
+    void heard(long now) {
+        heardAt = now;
+    }
+
+    /** Everything that waited was read: calls start, and what is due happens. */
+    void endOfTurn(Ticks.Turn turn, long now, boolean wantsDrain) {
+        start();
+        if (wantsDrain) drain();
+        // A late turn means that we were away, not the broker; the next one judges.
+        if (turn.late()) return;
+        if (now - heardAt > SILENCE_NANOS) end(new HeraException("silent_broker", "no frame came for 8 s"));
+        if (!isLive() && !isEnding() && now - began > HANDSHAKE_NANOS) {
+            end(new HeraException("handshake_timeout", "the handshake took over 5 s"));
+        }
+    }
+
+    private void start() {
+        for (Call call = postponed.poll(); call != null; call = postponed.poll()) arrived.add(call);
+        for (Call call : arrived) {
+            if (call.isCancelled()) continue;
+            call.submitted(System.nanoTime());
+            if (!worker.execute(call)) call.fail(Code.BUSY, "as many handlers run as may");
+        }
+        arrived.clear();
+    }
+
+    /** Says that we go; ends once the fence came and every call is over (P-43). */
+    private void drain() {
+        if (!drainAsked && isLive()) {
+            drainAsked = true;
+            outlet.frame(Heads.request(pending.push(Asked.DRAIN), "drain", Heads.NO_MEMBERS));
+        }
+        boolean idle = calls.isEmpty() && (fenced || !isLive());
+        if (idle && !isEnding()) end(new HeraException("closed", "worker was drained"));
+    }
+
+    /** The connection is gone, or is to go at once: every call is told, and nothing is said any more. Gives why. */
+    HeraException finish(HeraException reason) {
+        if (!finished) {
+            finished = true;
+            state = State.ENDING;
+            outlet.close();
+            for (Call call : calls.values()) {
+                call.cancel("connection to the broker ended");
+                over(call);
+            }
+        }
+        return fault.orElse(reason);
+    }
+
+    /** Ends it for a reason of ours, once what waits is written. */
+    private void end(HeraException reason) {
+        if (fault.isEmpty()) fault = Optional.of(reason);
+        state = State.ENDING;
+    }
+
+    /** Names a fault of the broker to it, once, and ends (P-12). */
+    void fatal(Code code, String message) {
+        if (isEnding()) return;
+        outlet.frame(Heads.failure(Message.Id.NONE, code, message));
+        end(new HeraException(code.text(), message));
+    }
+
+    // ---- handshake
+
+    private void hello(Frame answer) {
+        try {
+            Handshake.Proven said = Handshake.judge(worker.key(), hello, answer, certificate);
+            proven = true;
+            broker = said.broker();
+            inFlightMax = Math.min(said.inFlightMax(), inFlightMax);
+            attachmentMax = Math.min(said.attachmentBytesMax(), attachmentMax);
+            state = State.PROVE;
+            outlet.frame(Handshake.prove(), Proof.prove(worker.key().seed(), Proof.Role.WORKER, said.said()));
+        } catch (HeraException refused) {
+            handshakeFailed(refused);
+        }
+    }
+
+    private void prove(Message answer) {
+        try {
+            Handshake.result(answer, Handshake.PROVE_ID);
+        } catch (HeraException refused) {
+            handshakeFailed(refused);
+            return;
+        }
+        reader.open();
+        state = State.DECLARE;
+        byte[] declaration = Heads.request(pending.push(Asked.DECLARE), "declare", worker.declaration());
+        if (declaration.length <= Limits.HEAD_BYTES_MAX) outlet.frame(declaration);
+        else end(HeraException.declarationRefused("declaration does not fit a frame: declare fewer endpoints", List.of()));
+    }
+
+    /** A message out of order is named to the broker; anything else it knows already, or need not know. */
+    private void handshakeFailed(HeraException refused) {
+        if (refused.code().equals(Code.HANDSHAKE_REQUIRED.text())) fatal(Code.HANDSHAKE_REQUIRED, refused.getMessage());
+        else end(refused);
+    }
+
+    // ---- messages
+
+    private void message(Message message, byte[] attachment, long arrival) {
+        if (message instanceof Message.Request request) request(request, attachment, arrival);
+        else if (message instanceof Message.Notification notification) notification(notification, attachment);
+        else if (message instanceof Message.Response response) response(response);
+        else bad((Message.Bad) message);
+    }
+
+    private void request(Message.Request request, byte[] attachment, long arrival) {
+        switch (request.method()) {
+            case "ping" -> outlet.frame(Heads.result(request.id(), Heads.NO_MEMBERS));
+            case "status" -> outlet.frame(Heads.result(request.id(), worker.load()));
+            case "drain" -> {
+                // P-44: it goes; we serve on, and this address is dialled again only after it closed.
+                outlet.frame(Heads.result(request.id(), Heads.NO_MEMBERS));
+                worker.log().info("broker {} drains", broker);
+            }
+            case "hello", "prove" -> fatal(Code.INVALID_REQUEST, "a second " + request.method());
+            default -> call(request, attachment, arrival);
+        }
+    }
+
+    private void call(Message.Request request, byte[] attachment, long arrival) {
+        long id = request.id();
+        Optional<DeclaredEndpoint> endpoint = worker.find(request.method());
+        if (endpoint.isEmpty()) {
+            outlet.frame(Heads.failure(id, Code.UNKNOWN_METHOD, "no such method here"));
+            return;
+        }
+        Optional<CallParams> params = CallParams.read(request.params());
+        if (params.isEmpty()) {
+            outlet.frame(Heads.failure(id, Code.INVALID_PARAMS, "params of the call do not fit"));
+        } else if (calls.containsKey(id)) {
+            // Answering would answer the other call of this id.
+            fatal(Code.INVALID_REQUEST, "id " + id + " is in flight already");
+        } else if (fenced) {
+            outlet.frame(Heads.failure(id, Code.DRAINING, "the worker is leaving"));
+        } else if (calls.size() >= inFlightMax) {
+            outlet.frame(Heads.failure(id, Code.BUSY, "as many calls are in flight as were agreed on"));
+        } else {
+            Call call = new Call(this, id, endpoint.get(), params.get(), attachment, arrival);
+            calls.put(id, call);
+            worker.counted(1);
+            arrived.add(call);
+        }
+    }
+
+    private void notification(Message.Notification notification, byte[] attachment) {
+        JsonNode params = notification.params().tree();
+        Call call = calls.get(params.path("id").asLong());
+        // Unknown notifications, and what crossed the end of its call, are dropped (P-9, P-36).
+        if (call == null) return;
+        boolean ofCall = params.path("body").asText().equals("call");
+        boolean ofReply = params.path("body").asText().equals("reply");
+        switch (notification.method()) {
+            case "cancel" -> {
+                call.cancel("call was cancelled");
+                over(call);
+            }
+            case "chunk" -> {
+                if (ofCall) call.incoming().ifPresent(body -> chunk(body, attachment));
+            }
+            case "end" -> {
+                if (ofCall) call.incoming().ifPresent(Incoming::end);
+            }
+            case "reset" -> {
+                if (ofCall) call.incoming().ifPresent(body -> body.fail("body was cut short by its sender"));
+                if (ofReply) call.unwanted();
+            }
+            case "credit" -> {
+                if (ofReply) credit(call, params.path("bytes"));
+            }
+            default -> {}
+        }
+    }
+
+    private void chunk(Incoming body, byte[] bytes) {
+        if (bytes.length == 0) fatal(Code.INVALID_REQUEST, "chunk is empty");
+        else if (!body.push(bytes)) fatal(Code.CREDIT_EXCEEDED, "more chunk bytes than were granted");
+    }
+
+    private void credit(Call call, JsonNode bytes) {
+        boolean fits = bytes.isInt() && bytes.intValue() >= 1;
+        if (!fits) fatal(Code.INVALID_PARAMS, "credit is not 1 to 2^31 - 1 bytes");
+        else if (!call.credit(bytes.intValue())) fatal(Code.CREDIT_EXCEEDED, "credit is over 2^31 - 1 bytes");
+    }
+
+    private void response(Message.Response response) {
+        // A fault that belongs to no request: the broker closes next (P-12), or complains of a head of ours (P-10).
+        if (response.id().equals(Message.Id.NONE) && response.failed()) {
+            Failure failure = Failure.of(response.error().tree());
+            boolean refused = failure.code().equals(Code.UNAUTHENTICATED.text());
+            if (fault.isEmpty()) {
+                String code = refused ? failure.code() : "connection_lost";
+                fault = Optional.of(new HeraException(code, "broker said " + failure.code() + ": " + failure.shortMessage()));
+            }
+            return;
+        }
+        Pending.Kind kind = pending.kind(response.id(), System.nanoTime());
+        if (kind == Pending.Kind.TOO_MANY) {
+            fatal(Code.INVALID_REQUEST, Limits.UNKNOWN_REPLIES_MAX + " responses to ids that were never issued");
+        } else if (kind == Pending.Kind.OURS) {
+            answer(pending.take(response.id().number()), response);
+        }
+    }
+
+    private void answer(Asked asked, Message.Response response) {
+        if (asked == Asked.DRAIN) {
+            // Also an error: such a broker knows no fence, and waiting longer for one brings nothing.
+            fenced = true;
+        } else if (response.failed()) {
+            Failure failure = Failure.of(response.error().tree());
+            String text = "broker refused the declaration: " + failure.shortMessage();
+            boolean refused = failure.code().equals(Code.DECLARATION_REFUSED.text());
+            end(refused ? HeraException.declarationRefused(text, failure.endpoints()) : new HeraException(failure.code(), text));
+        } else {
+            state = State.LIVE;
+            worker.live(this);
+        }
+    }
+
+    /** P-10. */
+    private void bad(Message.Bad bad) {
+        if (++badHeads >= Limits.BAD_HEADS_MAX) {
+            fatal(bad.code(), bad.reason());
+            return;
+        }
+        Asked asked = bad.id().map(pending::take).orElse(null);
+        if (asked == Asked.DECLARE) {
+            end(new HeraException("bad_reply", "answer to the declaration: " + bad.reason()));
+        } else if (asked == Asked.DRAIN) {
+            fenced = true;
+        }
+        Message.Id id = bad.id().map(Message.Id::new).orElse(Message.Id.NONE);
+        outlet.frame(Heads.failure(id, bad.code(), bad.reason()));
+    }
+
+    // ---- what handlers' threads call
+
+    /** Whether the loop has not turned for so long that the process must have been away. */
+    boolean isStale(long now) {
+        return now - turnAt > Ticks.LATE_NANOS;
+    }
+
+    /** Starts a call after the next turn. */
+    void postpone(Call call) {
+        postponed.add(call);
+        outlet.wake();
+    }
+
+    void serve(Call call) {
+        worker.serve(call);
+    }
+
+    void noteDelay(long nanos) {
+        worker.noteDelay(nanos);
+    }
+
+    void cancelStage(CompletionStage<?> stage) {
+        worker.cancelStage(stage);
+    }
+
+    /** Both bodies of a call have ended, or it was cancelled. */
+    void over(Call call) {
+        if (calls.remove(call.id(), call)) worker.over(call);
+    }
+}

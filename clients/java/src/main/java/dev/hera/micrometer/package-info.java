@@ -1,0 +1,2 @@
+/** A worker's figures in Micrometer, for applications that have it. */
+package dev.hera.micrometer;

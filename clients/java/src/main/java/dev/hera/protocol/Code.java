@@ -1,0 +1,54 @@
+package dev.hera.protocol;
+
+import java.util.Locale;
+import java.util.Optional;
+
+/** Codes that travel in error responses, with their JSON-RPC numbers. A test keeps this equal to spec/errors.md. */
+public enum Code {
+    PARSE_ERROR(-32700),
+    INVALID_REQUEST(-32600),
+    UNKNOWN_METHOD(-32601),
+    INVALID_PARAMS(-32602),
+    INTERNAL_ERROR(-32603),
+    HANDLER_FAILED(-32000),
+    BUSY(-32001),
+    DRAINING(-32002),
+    PAST_DEADLINE(-32003),
+    CANCELLED(-32004),
+    HANDSHAKE_REQUIRED(-32010),
+    UNSUPPORTED_VERSION(-32011),
+    UNAUTHENTICATED(-32012),
+    HANDSHAKE_TIMEOUT(-32013),
+    OVERLOADED(-32014),
+    DECLARATION_REFUSED(-32020),
+    BAD_ENDPOINT(-32021),
+    DUPLICATE_ENDPOINT(-32022),
+    ENDPOINT_FORBIDDEN(-32023),
+    TOO_MANY_ENDPOINTS(-32024),
+    BAD_FRAME(-32030),
+    FRAME_TOO_LARGE(-32031),
+    CREDIT_EXCEEDED(-32032);
+
+    private final int number;
+    private final String text = name().toLowerCase(Locale.ROOT);
+
+    Code(int number) {
+        this.number = number;
+    }
+
+    public int number() {
+        return number;
+    }
+
+    /** The name as it stands in spec/errors.md. */
+    public String text() {
+        return text;
+    }
+
+    public static Optional<Code> ofNumber(long number) {
+        for (Code code : values()) {
+            if (code.number == number) return Optional.of(code);
+        }
+        return Optional.empty();
+    }
+}
