@@ -128,6 +128,28 @@ public interface Context {
     InputStream bodyStream();
 
     /**
+     * Calls another service, and waits for its answer: {@code ctx.call("GET /0/users/42?full=1")}. The call hands on request id, caller, trace and
+     * what is left of the time; an interrupt of this handler cancels it.
+     *
+     * @param endpoint method, path and query
+     * @return the answer, whatever its status
+     * @throws HeraException when nobody answered: {@code code}, {@code executed}, {@code requestId} and {@code status} say what a caller would have been told
+     */
+    default Result call(String endpoint) {
+        return call(endpoint, CallOptions.none());
+    }
+
+    /**
+     * Calls another service with a body or limits, and waits for its answer.
+     *
+     * @param endpoint method, path and query
+     * @param options what goes with it
+     * @return the answer, whatever its status
+     * @throws HeraException as {@link #call(String)} does
+     */
+    Result call(String endpoint, CallOptions options);
+
+    /**
      * {@return a value that a filter left for the handler}
      *
      * @param name of the value

@@ -94,6 +94,29 @@ public final class Hera implements Routing, AutoCloseable {
         worker.join();
     }
 
+    /**
+     * Calls another service outside of any handler, and waits for its answer; see {@link Context#call(String)}.
+     *
+     * @param endpoint method, path and query
+     * @return the answer, whatever its status; to be closed when its body is not read to its end
+     * @throws HeraException when nobody answered
+     */
+    public Result call(String endpoint) {
+        return call(endpoint, CallOptions.none());
+    }
+
+    /**
+     * Calls another service with a body or limits, and waits for its answer.
+     *
+     * @param endpoint method, path and query
+     * @param options what goes with it
+     * @return the answer, whatever its status; to be closed when its body is not read to its end
+     * @throws HeraException when nobody answered
+     */
+    public Result call(String endpoint, CallOptions options) {
+        return worker.call(endpoint, options);
+    }
+
     /** {@return ids of the brokers that send calls right now} */
     public List<String> brokers() {
         return worker.brokers();

@@ -16,6 +16,8 @@ public final class HeraException extends RuntimeException {
     private final String code;
     private final int status;
     private final transient List<RefusedEndpoint> endpoints;
+    private final String executed;
+    private final String requestId;
 
     /**
      * An error without a status.
@@ -24,7 +26,7 @@ public final class HeraException extends RuntimeException {
      * @param message for people
      */
     public HeraException(String code, String message) {
-        this(code, message, 0, List.of(), null);
+        this(code, message, 0, List.of(), "", "", null);
     }
 
     /**
@@ -35,7 +37,7 @@ public final class HeraException extends RuntimeException {
      * @param cause what was thrown
      */
     public HeraException(String code, String message, Throwable cause) {
-        this(code, message, 0, List.of(), cause);
+        this(code, message, 0, List.of(), "", "", cause);
     }
 
     /**
@@ -47,7 +49,7 @@ public final class HeraException extends RuntimeException {
      * @throws IllegalArgumentException for any other status
      */
     public HeraException(int status, String code, String message) {
-        this(code, message, status, List.of(), null);
+        this(code, message, status, List.of(), "", "", null);
         if (status < 400 || status > 599) throw new IllegalArgumentException("status " + status + " is not one of 400 to 599");
     }
 
@@ -59,14 +61,32 @@ public final class HeraException extends RuntimeException {
      * @return an error {@code declaration_refused}
      */
     public static HeraException declarationRefused(String message, List<RefusedEndpoint> endpoints) {
-        return new HeraException("declaration_refused", message, 0, List.copyOf(endpoints), null);
+        return new HeraException("declaration_refused", message, 0, List.copyOf(endpoints), "", "", null);
     }
 
-    private HeraException(String code, String message, int status, List<RefusedEndpoint> endpoints, Throwable cause) {
-        super(message, cause);
+    /**
+     * A call to another service that nobody answered.
+     *
+     * @param code why
+     * @param message for people
+     * @param status that a caller would have got; 0 for none
+     * @param executed {@code no} or {@code maybe}
+     * @param requestId of the call
+     * @return the error
+     */
+    public static HeraException ofCall(String code, String message, int status, String executed, String requestId) {
+        return new HeraException(code, message, status, List.of(), executed, requestId, null);
+    }
+
+    private HeraException(
+            String code, String message, int status, List<RefusedEndpoint> endpoints, String executed, String requestId, Throwable cause) {
+        super(message);
+        if (cause != null) initCause(cause);
         this.code = code;
         this.status = status;
         this.endpoints = endpoints;
+        this.executed = executed;
+        this.requestId = requestId;
     }
 
     /** {@return the stable name of what went wrong} */
@@ -74,9 +94,19 @@ public final class HeraException extends RuntimeException {
         return code;
     }
 
-    /** {@return the status that the caller gets, when there is one} */
+    /** {@return the status that a caller gets, when there is one} */
     public Optional<Integer> status() {
         return status == 0 ? Optional.empty() : Optional.of(status);
+    }
+
+    /** {@return whether a worker may have begun the call that failed: {@code no} or {@code maybe}; nothing where this is no failed call} */
+    public Optional<String> executed() {
+        return executed.isEmpty() ? Optional.empty() : Optional.of(executed);
+    }
+
+    /** {@return the request id of the call that failed, when there is one} */
+    public Optional<String> requestId() {
+        return requestId.isEmpty() ? Optional.empty() : Optional.of(requestId);
     }
 
     /** {@return the refused endpoints, where the code is {@code declaration_refused}} */

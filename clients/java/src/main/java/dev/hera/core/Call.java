@@ -1,13 +1,16 @@
 package dev.hera.core;
 
 import dev.hera.Headers;
+import dev.hera.Result;
 import dev.hera.protocol.CallParams;
 import dev.hera.protocol.Code;
 import dev.hera.protocol.Frame;
 import dev.hera.protocol.Heads;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Queue;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentLinkedQueue;
 
 /**
  * One call, from its frame until nothing more may be said for its id.
@@ -29,6 +32,7 @@ final class Call implements Runnable {
     private final long arrived;
     private final long deadline;
     private final Optional<Incoming> incoming;
+    private final Queue<Result> results = new ConcurrentLinkedQueue<>();
 
     private volatile boolean cancelled;
     private volatile boolean handled;
@@ -49,7 +53,7 @@ final class Call implements Runnable {
         this.arrived = arrived;
         this.deadline = arrived + params.timeoutMs() * 1_000_000;
         this.incoming = params.more()
-                ? Optional.of(new Incoming(session.outlet(), id, "call", attachment, this::settle))
+                ? Optional.of(new Incoming(session.outlet(), BodyName.ofCall(id), attachment, this::settle))
                 : Optional.empty();
     }
 
@@ -158,18 +162,21 @@ final class Call implements Runnable {
 
     // ---- answering
 
-    /** Sends the whole answer in one frame. Gives false when it was answered already; nothing is sent then. */
+    /** Sends the whole answer in one frame. Gives false when it was answered already, or fits no frame; nothing is sent then. */
     boolean reply(int status, Headers headers, byte[] body) {
+        byte[] head = head(status, headers, false);
+        if (head.length > session.headMax()) return false;
         if (!answer(Integer.toString(status))) return false;
-        if (!cancelled) session.outlet().frame(head(status, headers, false), body);
+        if (!cancelled) session.outlet().frame(head, body);
         settle();
         return true;
     }
 
-    /** Sends the head of an answer whose body goes on; nothing when it was answered already. */
+    /** Sends the head of an answer whose body goes on; nothing when it was answered already, or the head fits no frame. */
     Optional<Outgoing> begin(int status, Headers headers) {
-        if (!answer(Integer.toString(status))) return Optional.empty();
-        Outgoing body = new Outgoing(session.outlet(), id, "reply", session.attachmentMax(), this::settle);
+        byte[] head = head(status, headers, true);
+        if (head.length > session.headMax() || !answer(Integer.toString(status))) return Optional.empty();
+        Outgoing body = new Outgoing(session.outlet(), BodyName.ofReply(id), session.attachmentMax(), this::settle);
         boolean late;
         synchronized (this) {
             // Known before the reply goes: the broker's credit or reset may come right behind it.
@@ -177,7 +184,7 @@ final class Call implements Runnable {
             late = cancelled;
         }
         if (late) body.close("call was cancelled");
-        else session.outlet().frame(head(status, headers, true), Frame.NOTHING);
+        else session.outlet().frame(head, Frame.NOTHING);
         return Optional.of(body);
     }
 
@@ -191,8 +198,14 @@ final class Call implements Runnable {
     /** The handler is done: a body that it left unread is refused (P-41). */
     void handled() {
         handled = true;
+        for (Result result = results.poll(); result != null; result = results.poll()) result.close();
         incoming.ifPresent(Incoming::stop);
         settle();
+    }
+
+    /** The answer to a call that was made within this one. */
+    void closeWhenHandled(Result result) {
+        results.add(result);
     }
 
     private synchronized boolean answer(String with) {

@@ -4,10 +4,12 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JavaType;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.hera.CallOptions;
 import dev.hera.Caller;
 import dev.hera.Context;
 import dev.hera.Headers;
 import dev.hera.HeraException;
+import dev.hera.Result;
 import dev.hera.Trace;
 import dev.hera.protocol.CallParams;
 import dev.hera.protocol.Limits;
@@ -35,6 +37,7 @@ final class CallContext implements Context {
     private final CallParams params;
     private final ObjectMapper mapper;
     private final Rescue rescue;
+    private final RemoteCaller remote;
 
     private Optional<Query> query = Optional.empty();
     private Optional<byte[]> whole = Optional.empty();
@@ -48,11 +51,12 @@ final class CallContext implements Context {
     private Optional<BodyOutput> output = Optional.empty();
     private Optional<CompletionStage<?>> stage = Optional.empty();
 
-    CallContext(Call call, ObjectMapper mapper, Rescue rescue) {
+    CallContext(Call call, ObjectMapper mapper, Rescue rescue, RemoteCaller remote) {
         this.call = call;
         this.params = call.params();
         this.mapper = mapper;
         this.rescue = rescue;
+        this.remote = remote;
     }
 
     Call call() {
@@ -230,6 +234,11 @@ final class CallContext implements Context {
         return this;
     }
 
+    @Override
+    public Result call(String endpoint, CallOptions options) {
+        return remote.call(endpoint, options, Optional.of(call));
+    }
+
     // ---- the answer
 
     @Override
@@ -359,7 +368,7 @@ final class CallContext implements Context {
         boolean head = params.method().equals("HEAD");
         if (length <= call.attachmentMax() || head) {
             if (head && length > 0 && !headers.has(CONTENT_LENGTH)) headers.set(CONTENT_LENGTH, Integer.toString(length));
-            call.reply(statusFor(length), checked(), head ? new byte[0] : bytes);
+            if (!call.reply(statusFor(length), checked(), head ? new byte[0] : bytes)) throw unsendable();
         } else {
             if (!headers.has(CONTENT_LENGTH)) headers.set(CONTENT_LENGTH, Integer.toString(length));
             begin().writeWhole(bytes);
@@ -369,7 +378,11 @@ final class CallContext implements Context {
     /** Sends status and headers of an answer whose body goes on. */
     Outgoing begin() throws IOException {
         Headers fixed = checked();
-        return call.begin(status == 0 ? 200 : status, fixed).orElseThrow(() -> new IOException("call is answered already"));
+        return call.begin(status == 0 ? 200 : status, fixed).orElseThrow(CallContext::unsendable);
+    }
+
+    private static IOException unsendable() {
+        return new IOException("call is answered already, or the headers of the answer fit no frame");
     }
 
     private int statusFor(int length) {

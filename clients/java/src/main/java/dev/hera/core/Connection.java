@@ -14,6 +14,7 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
 import java.util.ArrayDeque;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 
@@ -94,7 +95,7 @@ final class Connection implements AutoCloseable {
         } catch (IOException cause) {
             ending = new HeraException("connection_lost", "connection lost: " + cause.getMessage(), cause);
         }
-        ending = session.finish(ending);
+        ending = session.finish(ending, unwritten());
         release();
         return ending;
     }
@@ -231,7 +232,7 @@ final class Connection implements AutoCloseable {
         long until = System.nanoTime() + LINGER_NANOS;
         boolean said = false;
         session.outlet().turn(frames);
-        HeraException ending = session.finish(new HeraException("closed", "session ended"));
+        HeraException ending = session.finish(new HeraException("closed", "session ended"), List.of());
         while (!closed && System.nanoTime() - until < 0) {
             boolean flushed = flush();
             if (flushed && !said) {
@@ -246,6 +247,11 @@ final class Connection implements AutoCloseable {
             woken.set(false);
         }
         return ending;
+    }
+
+    /** Frames of which no byte was given to the kernel; the one that is being written may have begun. */
+    private List<Frame> unwritten() {
+        return List.copyOf(frames);
     }
 
     private void release() {

@@ -17,16 +17,18 @@ final class FilterChain {
     private final Routes routes;
     private final ObjectMapper mapper;
     private final Rescue rescue;
+    private final RemoteCaller remote;
 
-    FilterChain(Routes routes, ObjectMapper mapper, Logger log) {
+    FilterChain(Routes routes, ObjectMapper mapper, RemoteCaller remote, Logger log) {
         this.routes = routes;
         this.mapper = mapper;
+        this.remote = remote;
         this.rescue = new Rescue(routes, log);
     }
 
     /** Runs a call on this thread; an answer that comes later is sent by the thread that completes its stage. */
     void run(Call call) {
-        CallContext ctx = new CallContext(call, mapper, rescue);
+        CallContext ctx = new CallContext(call, mapper, rescue, remote);
         MDC.put(REQUEST_ID, call.params().requestId());
         try {
             handle(ctx);

@@ -1,6 +1,5 @@
 package dev.hera.core;
 
-import dev.hera.protocol.Heads;
 import dev.hera.protocol.Limits;
 import java.io.IOException;
 import java.io.InputStream;
@@ -19,8 +18,7 @@ final class Incoming extends InputStream {
     private static final int GRANT_BYTES_MIN = Limits.STREAM_WINDOW_BYTES / 4;
 
     private final Outlet outlet;
-    private final long id;
-    private final String whose;
+    private final BodyName name;
     private final Runnable over;
 
     private final ReentrantLock lock = new ReentrantLock();
@@ -36,14 +34,12 @@ final class Incoming extends InputStream {
     private String failure;
 
     /**
-     * @param whose {@code call} or {@code reply}
      * @param attachment how it begins
      * @param over runs once, when it ended in whatever way on the wire; takes no lock of a body
      */
-    Incoming(Outlet outlet, long id, String whose, byte[] attachment, Runnable over) {
+    Incoming(Outlet outlet, BodyName name, byte[] attachment, Runnable over) {
         this.outlet = outlet;
-        this.id = id;
-        this.whose = whose;
+        this.name = name;
         this.over = over;
         if (attachment.length > 0) pieces.add(attachment);
         attached = attachment.length;
@@ -79,10 +75,7 @@ final class Incoming extends InputStream {
     /** We want no more of it. */
     void stop() {
         if (finish("body was closed")) {
-            outlet.frame(Heads.notification("reset", id, json -> {
-                json.writeStringField("body", whose);
-                json.writeStringField("code", "cancelled");
-            }));
+            outlet.frame(name.notification("reset", json -> json.writeStringField("code", "cancelled")));
         }
     }
 
@@ -191,9 +184,6 @@ final class Incoming extends InputStream {
     }
 
     private void send(long bytes) {
-        outlet.frame(Heads.notification("credit", id, json -> {
-            json.writeStringField("body", whose);
-            json.writeNumberField("bytes", bytes);
-        }));
+        outlet.frame(name.notification("credit", json -> json.writeNumberField("bytes", bytes)));
     }
 }

@@ -24,8 +24,7 @@ final class Outgoing {
     }
 
     private final Outlet outlet;
-    private final long id;
-    private final String whose;
+    private final BodyName name;
     private final int chunkBytes;
     private final Runnable over;
 
@@ -42,14 +41,12 @@ final class Outgoing {
     private String reason = "body is over";
 
     /**
-     * @param whose {@code call} or {@code reply}
      * @param attachmentMax largest attachment that the other side takes
      * @param over runs once, when the last of it was taken or nobody reads on; takes no lock of a body
      */
-    Outgoing(Outlet outlet, long id, String whose, int attachmentMax, Runnable over) {
+    Outgoing(Outlet outlet, BodyName name, int attachmentMax, Runnable over) {
         this.outlet = outlet;
-        this.id = id;
-        this.whose = whose;
+        this.name = name;
         this.chunkBytes = Math.min(CHUNK_BYTES, attachmentMax);
         this.over = over;
     }
@@ -186,7 +183,7 @@ final class Outgoing {
                 isOver = true;
                 room.signalAll();
             } else {
-                frame = new Frame(head("chunk"), chunk());
+                frame = new Frame(name.notification("chunk", Heads.NO_MEMBERS), chunk());
                 if (queued < Limits.STREAM_WINDOW_BYTES) room.signalAll();
             }
             more = isReady();
@@ -199,15 +196,8 @@ final class Outgoing {
     }
 
     private Frame lastFrame() {
-        if (resetCode == null) return new Frame(head("end"));
-        return new Frame(Heads.notification("reset", id, json -> {
-            json.writeStringField("body", whose);
-            json.writeStringField("code", resetCode);
-        }));
-    }
-
-    private byte[] head(String method) {
-        return Heads.notification(method, id, json -> json.writeStringField("body", whose));
+        if (resetCode == null) return new Frame(name.notification("end", Heads.NO_MEMBERS));
+        return new Frame(name.notification("reset", json -> json.writeStringField("code", resetCode)));
     }
 
     private byte[] chunk() {

@@ -2,6 +2,7 @@ package dev.hera.core;
 
 import dev.hera.protocol.Frame;
 import java.util.ArrayDeque;
+import java.util.List;
 import java.util.Queue;
 
 /**
@@ -40,7 +41,7 @@ final class Outlet {
         frame(new Frame(head));
     }
 
-    private void frame(Frame frame) {
+    void frame(Frame frame) {
         synchronized (this) {
             if (closed) return;
             frames.add(frame);
@@ -89,11 +90,13 @@ final class Outlet {
         return bytes;
     }
 
-    /** The connection is gone: what waits is dropped, and so is what comes later. */
-    synchronized void close() {
+    /** The connection is gone: what waits is dropped, and so is what comes later. Gives what was dropped. */
+    synchronized List<Frame> close() {
         closed = true;
+        List<Frame> dropped = List.copyOf(frames);
         frames.clear();
         ready.clear();
         bytes = 0;
+        return dropped;
     }
 }

@@ -43,7 +43,8 @@ final class Rescue {
                 if (second != cause) second.addSuppressed(cause);
                 failed(ctx, second);
             }
-        } else if (cause instanceof HeraException known && known.status().isPresent()) {
+        } else if (cause instanceof HeraException known && known.status().isPresent() && known.executed().isEmpty()) {
+            // One of a call to another service is no word to our caller: its status speaks of that call.
             problem(ctx, known.status().get(), known);
         } else {
             failed(ctx, cause);

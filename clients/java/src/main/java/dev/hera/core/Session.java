@@ -9,19 +9,26 @@ import dev.hera.protocol.Frame;
 import dev.hera.protocol.FrameReader;
 import dev.hera.protocol.Handshake;
 import dev.hera.protocol.Heads;
+import dev.hera.protocol.Json;
 import dev.hera.protocol.Limits;
 import dev.hera.protocol.Message;
 import dev.hera.protocol.MessageReader;
 import dev.hera.protocol.Pending;
 import dev.hera.protocol.Proof;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.LongPredicate;
 
 /**
  * The life of one connection, from the hello to its end (spec/protocol.md sections 3, 4, 6, 8).
@@ -46,10 +53,16 @@ final class Session {
         ENDING
     }
 
-    /** What of ours the broker has to answer. */
-    private enum Asked {
-        DECLARE,
-        DRAIN
+    /** What of ours the broker has to answer; a remote call where there is one. */
+    private record Asked(What what, RemoteCall call) {
+        private enum What {
+            DECLARE,
+            DRAIN,
+            CALL
+        }
+
+        static final Asked DECLARE = new Asked(What.DECLARE, null);
+        static final Asked DRAIN = new Asked(What.DRAIN, null);
     }
 
     private final Worker worker;
@@ -59,6 +72,7 @@ final class Session {
     private final byte[] hello;
     private final Pending<Asked> pending = new Pending<>(Handshake.PROVE_ID + 1);
     private final Map<Long, Call> calls = new ConcurrentHashMap<>();
+    private final Map<Long, RemoteCall> remoteCalls = new ConcurrentHashMap<>();
     private final Queue<Call> postponed = new ConcurrentLinkedQueue<>();
     private final List<Call> arrived = new ArrayList<>();
     private final long began;
@@ -67,13 +81,16 @@ final class Session {
     private volatile String broker = "?";
     private volatile long turnAt;
     private volatile int attachmentMax = Limits.ATTACHMENT_BYTES_MAX;
-    private int inFlightMax;
-    private boolean proven;
+    private volatile int inFlightMax;
+    private volatile int headMax = Limits.HEAD_BYTES_MAX;
+    private volatile boolean proven;
+    private volatile boolean remoteOffered;
+    private volatile boolean brokerDrains;
     private long heardAt;
     private int badHeads;
     private boolean drainAsked;
     private boolean fenced;
-    private boolean finished;
+    private volatile boolean finished;
     private Optional<HeraException> fault = Optional.empty();
 
     /**
@@ -101,6 +118,11 @@ final class Session {
     /** Largest attachment that the broker takes. Any thread may ask. */
     int attachmentMax() {
         return attachmentMax;
+    }
+
+    /** Largest head that the broker takes. Any thread may ask. */
+    int headMax() {
+        return headMax;
     }
 
     /** The broker's id, {@code ?} before it answered. Any thread may ask. */
@@ -178,18 +200,27 @@ final class Session {
     private void drain() {
         if (!drainAsked && isLive()) {
             drainAsked = true;
-            outlet.frame(Heads.request(pending.push(Asked.DRAIN), "drain", Heads.NO_MEMBERS));
+            pending.push(Asked.DRAIN, id -> outlet.frame(Heads.request(id, "drain", Heads.NO_MEMBERS)));
         }
-        boolean idle = calls.isEmpty() && (fenced || !isLive());
+        boolean idle = calls.isEmpty() && remoteCalls.isEmpty() && (fenced || !isLive());
         if (idle && !isEnding()) end(new HeraException("closed", "worker was drained"));
     }
 
-    /** The connection is gone, or is to go at once: every call is told, and nothing is said any more. Gives why. */
-    HeraException finish(HeraException reason) {
+    /**
+     * The connection is gone, or is to go at once: every call is told, and nothing is said any more. Gives why.
+     *
+     * @param unwritten frames that were taken of the outlet, and of which no byte went out
+     */
+    HeraException finish(HeraException reason, Collection<Frame> unwritten) {
         if (!finished) {
             finished = true;
             state = State.ENDING;
-            outlet.close();
+            Set<Frame> unsent = Collections.newSetFromMap(new IdentityHashMap<>());
+            unsent.addAll(unwritten);
+            unsent.addAll(outlet.close());
+            // Also those that are being made: they find the session ended.
+            pending.takeAll().stream().filter(asked -> asked.what() == Asked.What.CALL).forEach(asked -> asked.call().lost(unsent::contains));
+            remoteCalls.values().forEach(call -> call.lost(unsent::contains));
             for (Call call : calls.values()) {
                 call.cancel("connection to the broker ended");
                 over(call);
@@ -219,6 +250,8 @@ final class Session {
             proven = true;
             broker = said.broker();
             inFlightMax = Math.min(said.inFlightMax(), inFlightMax);
+            headMax = Math.min(said.headBytesMax(), headMax);
+            remoteOffered = said.remoteCalls();
             attachmentMax = Math.min(said.attachmentBytesMax(), attachmentMax);
             state = State.PROVE;
             outlet.frame(Handshake.prove(), Proof.prove(worker.key().seed(), Proof.Role.WORKER, said.said()));
@@ -236,8 +269,12 @@ final class Session {
         }
         reader.open();
         state = State.DECLARE;
-        byte[] declaration = Heads.request(pending.push(Asked.DECLARE), "declare", worker.declaration());
-        if (declaration.length <= Limits.HEAD_BYTES_MAX) outlet.frame(declaration);
+        pending.push(Asked.DECLARE, this::declare);
+    }
+
+    private void declare(long id) {
+        byte[] declaration = Heads.request(id, "declare", worker.declaration());
+        if (declaration.length <= headMax) outlet.frame(declaration);
         else end(HeraException.declarationRefused("declaration does not fit a frame: declare fewer endpoints", List.of()));
     }
 
@@ -252,7 +289,7 @@ final class Session {
     private void message(Message message, byte[] attachment, long arrival) {
         if (message instanceof Message.Request request) request(request, attachment, arrival);
         else if (message instanceof Message.Notification notification) notification(notification, attachment);
-        else if (message instanceof Message.Response response) response(response);
+        else if (message instanceof Message.Response response) response(response, attachment);
         else bad((Message.Bad) message);
     }
 
@@ -262,6 +299,7 @@ final class Session {
             case "status" -> outlet.frame(Heads.result(request.id(), worker.load()));
             case "drain" -> {
                 // P-44: it goes; we serve on, and this address is dialled again only after it closed.
+                brokerDrains = true;
                 outlet.frame(Heads.result(request.id(), Heads.NO_MEMBERS));
                 worker.log().info("broker {} drains", broker);
             }
@@ -297,6 +335,10 @@ final class Session {
 
     private void notification(Message.Notification notification, byte[] attachment) {
         JsonNode params = notification.params().tree();
+        if (params.path("remote").asBoolean()) {
+            remote(notification.method(), params, attachment);
+            return;
+        }
         Call call = calls.get(params.path("id").asLong());
         // Unknown notifications, and what crossed the end of its call, are dropped (P-9, P-36).
         if (call == null) return;
@@ -318,7 +360,31 @@ final class Session {
                 if (ofReply) call.unwanted();
             }
             case "credit" -> {
-                if (ofReply) credit(call, params.path("bytes"));
+                if (ofReply) credit(call::credit, params.path("bytes"));
+            }
+            default -> {}
+        }
+    }
+
+    /** About a call of ours (P-54). */
+    private void remote(String method, JsonNode params, byte[] attachment) {
+        RemoteCall call = remoteCalls.get(params.path("id").asLong());
+        if (call == null) return;
+        boolean ofCall = params.path("body").asText().equals("call");
+        boolean ofReply = params.path("body").asText().equals("reply");
+        switch (method) {
+            case "chunk" -> {
+                if (ofReply) call.receiving().ifPresent(body -> chunk(body, attachment));
+            }
+            case "end" -> {
+                if (ofReply) call.receiving().ifPresent(Incoming::end);
+            }
+            case "reset" -> {
+                if (ofReply) call.receiving().ifPresent(body -> body.fail("body was cut short by its sender"));
+                if (ofCall) call.sending().ifPresent(body -> body.close("receiver wants no more of this body"));
+            }
+            case "credit" -> {
+                if (ofCall) call.sending().ifPresent(body -> credit(body::credit, params.path("bytes")));
             }
             default -> {}
         }
@@ -329,13 +395,13 @@ final class Session {
         else if (!body.push(bytes)) fatal(Code.CREDIT_EXCEEDED, "more chunk bytes than were granted");
     }
 
-    private void credit(Call call, JsonNode bytes) {
+    private void credit(LongPredicate body, JsonNode bytes) {
         boolean fits = bytes.isInt() && bytes.intValue() >= 1;
         if (!fits) fatal(Code.INVALID_PARAMS, "credit is not 1 to 2^31 - 1 bytes");
-        else if (!call.credit(bytes.intValue())) fatal(Code.CREDIT_EXCEEDED, "credit is over 2^31 - 1 bytes");
+        else if (!body.test(bytes.intValue())) fatal(Code.CREDIT_EXCEEDED, "credit is over 2^31 - 1 bytes");
     }
 
-    private void response(Message.Response response) {
+    private void response(Message.Response response, byte[] attachment) {
         // A fault that belongs to no request: the broker closes next (P-12), or complains of a head of ours (P-10).
         if (response.id().equals(Message.Id.NONE) && response.failed()) {
             Failure failure = Failure.of(response.error().tree());
@@ -350,12 +416,14 @@ final class Session {
         if (kind == Pending.Kind.TOO_MANY) {
             fatal(Code.INVALID_REQUEST, Limits.UNKNOWN_REPLIES_MAX + " responses to ids that were never issued");
         } else if (kind == Pending.Kind.OURS) {
-            answer(pending.take(response.id().number()), response);
+            answer(pending.take(response.id().number()), response, attachment);
         }
     }
 
-    private void answer(Asked asked, Message.Response response) {
-        if (asked == Asked.DRAIN) {
+    private void answer(Asked asked, Message.Response response, byte[] attachment) {
+        if (asked.what() == Asked.What.CALL) {
+            asked.call().answer(response, attachment);
+        } else if (asked == Asked.DRAIN) {
             // Also an error: such a broker knows no fence, and waiting longer for one brings nothing.
             fenced = true;
         } else if (response.failed()) {
@@ -380,12 +448,56 @@ final class Session {
             end(new HeraException("bad_reply", "answer to the declaration: " + bad.reason()));
         } else if (asked == Asked.DRAIN) {
             fenced = true;
+        } else if (asked != null) {
+            asked.call().garbled(bad.reason());
         }
         Message.Id id = bad.id().map(Message.Id::new).orElse(Message.Id.NONE);
         outlet.frame(Heads.failure(id, bad.code(), bad.reason()));
     }
 
-    // ---- what handlers' threads call
+    // ---- what other threads call
+
+    /** Whether calls of ours may be made here. */
+    boolean takesCalls() {
+        return isLive() && remoteOffered;
+    }
+
+    /** Whether the broker said that it is going (P-44). */
+    boolean brokerDrains() {
+        return brokerDrains;
+    }
+
+    /**
+     * Makes a call of ours; nothing when as many are in flight as may be (P-55).
+     *
+     * @throws HeraException {@code head_too_large}
+     */
+    Optional<RemoteCall> call(Json.Members params, byte[] attachment, boolean more) {
+        if (remoteCalls.size() >= inFlightMax) return Optional.empty();
+        RemoteCall call = new RemoteCall(this);
+        AtomicBoolean queued = new AtomicBoolean();
+        pending.push(new Asked(Asked.What.CALL, call), id -> {
+            Frame frame = new Frame(Heads.request(id, "call", params), attachment);
+            call.numbered(id, frame, more);
+            // Asked under the lock by which the end of the session takes all that wait: none is queued after that and told nothing.
+            if (finished || frame.head().length > headMax) return;
+            remoteCalls.put(id, call);
+            outlet.frame(frame);
+            queued.set(true);
+        });
+        if (!queued.get()) {
+            pending.take(call.id());
+            if (!finished) throw HeraException.ofCall(Code.HEAD_TOO_LARGE.text(), "call does not fit a frame's head", 431, "no", "");
+            call.lost(frame -> true);
+        }
+        return Optional.of(call);
+    }
+
+    /** Nothing more comes or goes for a call of ours. */
+    void remoteOver(RemoteCall call) {
+        remoteCalls.remove(call.id());
+        pending.take(call.id());
+    }
 
     /** Whether the loop has not turned for so long that the process must have been away. */
     boolean isStale(long now) {

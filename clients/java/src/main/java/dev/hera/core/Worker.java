@@ -1,7 +1,9 @@
 package dev.hera.core;
 
 import dev.hera.CallObserver;
+import dev.hera.CallOptions;
 import dev.hera.HeraException;
+import dev.hera.Result;
 import dev.hera.discovery.Discovery;
 import dev.hera.protocol.Handshake;
 import dev.hera.protocol.Json;
@@ -31,6 +33,7 @@ public final class Worker {
     private final Logger log = LoggerFactory.getLogger("dev.hera");
     private final Settings settings;
     private final Routes routes;
+    private final RemoteCaller remote;
     private final FilterChain chain;
     private final Handlers handlers;
     private final Monitor monitor = new Monitor(System.nanoTime());
@@ -49,7 +52,8 @@ public final class Worker {
     public Worker(Settings settings, Routes routes) {
         this.settings = settings;
         this.routes = routes;
-        this.chain = new FilterChain(routes, settings.mapper(), log);
+        this.remote = new RemoteCaller(links::sessions, settings.mapper());
+        this.chain = new FilterChain(routes, settings.mapper(), remote, log);
         this.handlers = Handlers.of(settings.virtualThreads(), settings.threads());
     }
 
@@ -141,6 +145,11 @@ public final class Worker {
         } catch (IllegalStateException shutdown) {
             // The hook is what runs this, or waits for it.
         }
+    }
+
+    /** See {@link dev.hera.Hera#call(String, CallOptions)}. */
+    public Result call(String endpoint, CallOptions options) {
+        return remote.call(endpoint, options, Optional.empty());
     }
 
     public List<String> brokers() {

@@ -6,8 +6,12 @@ import dev.hera.Caller;
 import dev.hera.Headers;
 import dev.hera.Trace;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -27,6 +31,7 @@ public final class CallParams {
     private Optional<Trace> trace = Optional.empty();
     private long timeoutMs = -1;
     private boolean more;
+    private List<String> chain = List.of();
 
     private CallParams() {}
 
@@ -63,6 +68,7 @@ public final class CallParams {
             case "trace" -> trace = trace(json);
             case "timeout_ms" -> timeoutMs = timeout(json);
             case "more" -> more = flag(json);
+            case "chain" -> chain = list(json);
             default -> {
                 json.skipChildren();
                 return false;
@@ -104,7 +110,14 @@ public final class CallParams {
         return texts;
     }
 
-    static Headers headers(JsonParser json) throws IOException, Unfit {
+    private static List<String> list(JsonParser json) throws IOException, Unfit {
+        if (json.currentToken() != JsonToken.START_ARRAY) throw new Unfit();
+        List<String> texts = new ArrayList<>();
+        while (json.nextToken() != JsonToken.END_ARRAY) texts.add(text(json));
+        return List.copyOf(texts);
+    }
+
+    private static Headers headers(JsonParser json) throws IOException, Unfit {
         if (json.currentToken() != JsonToken.START_ARRAY) throw new Unfit();
         Headers.Builder headers = Headers.builder();
         while (json.nextToken() != JsonToken.END_ARRAY) {
@@ -200,6 +213,19 @@ public final class CallParams {
     /** The body goes on in chunks behind the attachment. */
     public boolean more() {
         return more;
+    }
+
+    /** The chain of a remote call that is made within this one: this call's own name is its last (P-53). */
+    public List<String> chainWithin() {
+        List<String> names = new ArrayList<>(chain);
+        names.add(name(method, path, query));
+        return names;
+    }
+
+    /** The name of a call in a chain. */
+    static String name(String method, String path, Optional<String> query) {
+        String text = method + " " + path + query.map(raw -> "?" + raw).orElse("");
+        return HexFormat.of().formatHex(Proof.sha256(text.getBytes(StandardCharsets.UTF_8))).substring(0, 16);
     }
 
     /** Not what the specification asks for. */

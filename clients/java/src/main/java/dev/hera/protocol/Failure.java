@@ -1,6 +1,8 @@
 package dev.hera.protocol;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.hera.RefusedEndpoint;
 import java.util.ArrayList;
 import java.util.List;
@@ -15,6 +17,13 @@ public record Failure(String code, String message, JsonNode data) {
                 ? data.path("code").textValue()
                 : Code.ofNumber(error.path("code").asLong()).orElse(Code.INTERNAL_ERROR).text();
         return new Failure(code, error.path("message").asText(code), data);
+    }
+
+    /** The error object of an answer that could not be read (P-10). */
+    public static JsonNode badReply(String reason) {
+        ObjectNode error = JsonNodeFactory.instance.objectNode().put("code", Code.BAD_REPLY.number()).put("message", reason);
+        error.putObject("data").put("code", Code.BAD_REPLY.text()).put("executed", "maybe").put("status", 502);
+        return error;
     }
 
     /** Short enough for a log line, without control characters. */

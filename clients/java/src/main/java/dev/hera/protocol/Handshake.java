@@ -9,7 +9,8 @@ import java.util.HexFormat;
 public final class Handshake {
     public static final long HELLO_ID = 1;
     public static final long PROVE_ID = 2;
-    /** Offered where both sides have it: calls of the worker to others (P-50). */
+    /** Calls of the worker to others (section 10). */
+    private static final String REMOTE_CALL = "remote_call";
     private static final SecureRandom RANDOM = new SecureRandom();
 
     /** What a worker says of itself. */
@@ -20,9 +21,11 @@ public final class Handshake {
      *
      * @param broker its id
      * @param inFlightMax calls at once that both sides agreed on
+     * @param remoteCalls whether it takes calls of ours
      * @param said the transcript, which the worker signs
      */
-    public record Proven(String broker, int headBytesMax, int attachmentBytesMax, int inFlightMax, byte[] said) {}
+    public record Proven(
+            String broker, int headBytesMax, int attachmentBytesMax, int inFlightMax, boolean remoteCalls, byte[] said) {}
 
     private Handshake() {}
 
@@ -35,6 +38,7 @@ public final class Handshake {
             json.writeNumber(1);
             json.writeEndArray();
             json.writeArrayFieldStart("features");
+            json.writeString(REMOTE_CALL);
             json.writeEndArray();
             json.writeObjectFieldStart("limits");
             json.writeNumberField("head_bytes_max", Limits.HEAD_BYTES_MAX);
@@ -77,6 +81,7 @@ public final class Handshake {
                 limit(limits.path("head_bytes_max"), Limits.HEAD_BYTES_MAX),
                 limit(limits.path("attachment_bytes_max"), Limits.ATTACHMENT_BYTES_MAX),
                 limit(limits.path("in_flight_max"), Limits.IN_FLIGHT_MAX),
+                offers(result.path("features")),
                 said);
     }
 
@@ -98,6 +103,13 @@ public final class Handshake {
         JsonNode result = response.result().tree();
         if (!result.isObject()) throw new HeraException("bad_reply", "broker's answer in the handshake is no object");
         return result;
+    }
+
+    private static boolean offers(JsonNode features) {
+        for (JsonNode feature : features) {
+            if (feature.asText().equals(REMOTE_CALL)) return true;
+        }
+        return false;
     }
 
     private static int limit(JsonNode value, int otherwise) {

@@ -17,6 +17,8 @@ public final class Limits {
     public static final int STREAM_WINDOW_BYTES = 262_144;
     public static final int BAD_HEADS_MAX = 3;
     public static final int UNKNOWN_REPLIES_MAX = 100;
+    public static final int CALL_HEADERS_MAX = 100;
+    public static final int CALL_HEADER_BYTES_MAX = 16_384;
     public static final int JSON_DEPTH_MAX = 64;
 
     private Limits() {}

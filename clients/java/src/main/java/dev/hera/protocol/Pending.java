@@ -4,8 +4,9 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongConsumer;
 
-/** Requests of ours that wait for their answer: the whole life of them, push to fail. One thread at a time. */
+/** Requests of ours that wait for their answer: the whole life of them, push to fail. Safe from any thread. */
 public final class Pending<W> {
     private static final long WINDOW_NANOS = 10_000_000_000L;
 
@@ -31,29 +32,24 @@ public final class Pending<W> {
         next = first;
     }
 
-    /** Keeps {@code waiter} for the next id, and gives that id. */
-    public long push(W waiter) {
+    /**
+     * Keeps {@code waiter} for the next id, and sends what {@code send} makes of that id before another id is given out: ids ascend on the wire
+     * (P-7).
+     */
+    public synchronized long push(W waiter, LongConsumer send) {
         long id = next++;
         waiting.put(id, waiter);
+        send.accept(id);
         return id;
     }
 
-    public int size() {
-        return waiting.size();
-    }
-
     /** The one who waits for the answer of this id, who waits no longer now; null when nobody does, see {@link #kind}. */
-    public W take(long id) {
+    public synchronized W take(long id) {
         return waiting.remove(id);
     }
 
-    /** Who waits for this id, and goes on waiting; null when nobody does. */
-    public W peek(long id) {
-        return waiting.get(id);
-    }
-
     /** Counts an answer to an id for which nobody waits. @param now monotonic nanoseconds */
-    public Kind kind(Message.Id id, long now) {
+    public synchronized Kind kind(Message.Id id, long now) {
         if (id.isNumber() && waiting.containsKey(id.number())) return Kind.OURS;
         if (id.isNumber() && id.number() < next) return Kind.LATE;
         if (unknown == 0 || now - unknownFrom > WINDOW_NANOS) {
@@ -64,7 +60,7 @@ public final class Pending<W> {
     }
 
     /** All that wait; nobody waits any more. */
-    public List<W> takeAll() {
+    public synchronized List<W> takeAll() {
         List<W> all = new ArrayList<>(waiting.values());
         waiting.clear();
         return all;
