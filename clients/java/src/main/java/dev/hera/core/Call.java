@@ -40,6 +40,7 @@ final class Call implements Runnable {
     private Thread thread;
     private Optional<CompletionStage<?>> stage = Optional.empty();
     private boolean answered;
+    private boolean failed;
     private boolean aborted;
     private Outgoing outgoing;
     private String outcome = "cancelled";
@@ -191,6 +192,9 @@ final class Call implements Runnable {
     /** Answers with an error response, where nothing was answered yet. */
     void fail(Code code, String message) {
         if (!answer(code.text())) return;
+        synchronized (this) {
+            failed = true;
+        }
         if (!cancelled) session.outlet().frame(Heads.failure(id, code, message));
         handled();
     }
@@ -206,6 +210,11 @@ final class Call implements Runnable {
     /** The answer to a call that was made within this one. */
     void closeWhenHandled(Result result) {
         results.add(result);
+    }
+
+    /** Whether it failed, or nobody waits: no answer that a handler made can be sent. */
+    synchronized boolean isClosed() {
+        return failed || cancelled;
     }
 
     private synchronized boolean answer(String with) {

@@ -72,7 +72,8 @@ final class FilterChain {
             rescue.answer(ctx, thrown);
         }
         try {
-            ctx.send();
+            if (ctx.call().isClosed()) ctx.cut();
+            else ctx.send();
         } catch (Throwable thrown) {
             rescue.failed(ctx, thrown);
         } finally {

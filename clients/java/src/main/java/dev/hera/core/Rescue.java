@@ -4,8 +4,10 @@ import dev.hera.ExceptionHandler;
 import dev.hera.HeraException;
 import dev.hera.protocol.Code;
 import dev.hera.protocol.Json;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Optional;
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import org.slf4j.Logger;
@@ -84,8 +86,8 @@ final class Rescue {
 
     private static boolean isWordOfCancel(Throwable thrown) {
         return thrown instanceof InterruptedException
-                || thrown instanceof java.util.concurrent.CancellationException
-                || thrown instanceof java.io.InterruptedIOException
+                || thrown instanceof CancellationException
+                || thrown instanceof IOException
                 || thrown instanceof HeraException known && known.code().equals(Code.CANCELLED.text());
     }
 
