@@ -66,7 +66,7 @@ public final class CallOptions {
     }
 
     /**
-     * {@return a call whose body is read from a stream, by the calling thread, as fast as it is taken} Such a call is never sent a second time.
+     * {@return a call whose body is read from a stream, by a thread of its own, as fast as it is taken} Such a call is never sent a second time.
      *
      * @param body closed when it was sent, or nobody reads on
      */

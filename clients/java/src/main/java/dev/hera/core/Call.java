@@ -212,6 +212,11 @@ final class Call implements Runnable {
         results.add(result);
     }
 
+    /** Whether its handler is done. */
+    boolean isHandled() {
+        return handled;
+    }
+
     /** Whether it failed, or nobody waits: no answer that a handler made can be sent. */
     synchronized boolean isClosed() {
         return failed || cancelled;

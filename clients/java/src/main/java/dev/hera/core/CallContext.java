@@ -44,6 +44,7 @@ final class CallContext implements Context {
     private Optional<InputStream> streamed = Optional.empty();
     private Map<String, Object> attributes = Map.of();
 
+    private boolean stopped;
     private int status;
     private Headers.Builder headers = Headers.builder();
     private Optional<byte[]> body = Optional.empty();
@@ -405,6 +406,16 @@ final class CallContext implements Context {
         output = Optional.empty();
         headers.remove(CONTENT_TYPE).remove(CONTENT_LENGTH).remove("content-encoding").remove("etag").remove("last-modified");
         return true;
+    }
+
+    /** The handler stopped as it was asked to: nothing is to be sent. */
+    void stop() {
+        stopped = true;
+        cut();
+    }
+
+    boolean stopped() {
+        return stopped;
     }
 
     /** The answer that was begun ends unfinished. */

@@ -72,7 +72,7 @@ final class FilterChain {
             rescue.answer(ctx, thrown);
         }
         try {
-            if (ctx.call().isClosed()) ctx.cut();
+            if (ctx.stopped() || ctx.call().isClosed()) ctx.cut();
             else ctx.send();
         } catch (Throwable thrown) {
             rescue.failed(ctx, thrown);

@@ -29,8 +29,11 @@ final class RemoteCall {
         /** The connection ended before the answer. */
         record Lost(boolean handedOver) implements Outcome {}
 
-        /** No answer came in time; the worker is told. */
-        record Late() implements Outcome {}
+        /** The stream that the body is read from failed; the worker is told. */
+        record Broken(Exception cause) implements Outcome {}
+
+        /** No answer came in time; the worker is told, where it has the call. */
+        record Late(boolean handedOver) implements Outcome {}
     }
 
     private final Session session;
@@ -71,7 +74,7 @@ final class RemoteCall {
             return outcome.get(Math.max(0, until - System.nanoTime()), TimeUnit.NANOSECONDS);
         } catch (TimeoutException late) {
             cancel();
-            return new Outcome.Late();
+            return new Outcome.Late(true);
         } catch (InterruptedException cancelled) {
             cancel();
             throw cancelled;
@@ -79,6 +82,12 @@ final class RemoteCall {
             // It is never completed with an exception.
             throw new IllegalStateException(impossible);
         }
+    }
+
+    /** Its body cannot be read to the end: the other side sees it cut short. */
+    void broken(Exception cause) {
+        sending.ifPresent(body -> body.reset("cancelled"));
+        if (outcome.complete(new Outcome.Broken(cause))) cancel();
     }
 
     /** Nobody waits for it any more (P-54). */

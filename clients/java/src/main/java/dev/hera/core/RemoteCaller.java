@@ -74,8 +74,8 @@ final class RemoteCaller {
             tried.add(session.get());
             RemoteCall.Outcome outcome = attempt(session.get(), asked, deadline);
             if (outcome instanceof RemoteCall.Outcome.Answered answered) return result(answered, asked);
-            if (outcome instanceof RemoteCall.Outcome.Late) {
-                throw failed("deadline_exceeded", 504, "maybe", "no answer came before the deadline", asked);
+            if (outcome instanceof RemoteCall.Outcome.Late late) {
+                throw failed("deadline_exceeded", 504, late.handedOver() ? "maybe" : "no", "no answer came before the deadline", asked);
             }
             if (outcome instanceof RemoteCall.Outcome.Lost lost) {
                 boolean again = !lost.handedOver() || asked.repeatable();
@@ -83,6 +83,8 @@ final class RemoteCaller {
                     throw failed("broker_lost", 502, lost.handedOver() ? "maybe" : "no", "connection ended before the answer", asked);
                 }
                 repeated = true;
+            } else if (outcome instanceof RemoteCall.Outcome.Broken broken) {
+                throw new HeraException("body_reset", "body of the call cannot be read: " + broken.cause(), broken.cause());
             } else if (outcome instanceof RemoteCall.Outcome.Failed failed) {
                 HeraException error = error(failed.failure(), asked);
                 boolean canGoOn = error.code().equals("no_worker") && asked.options().streamBody().isEmpty();
@@ -119,14 +121,15 @@ final class RemoteCaller {
 
     private RemoteCall.Outcome attempt(Session session, Asked asked, long deadline) {
         long left = (deadline - System.nanoTime()) / 1_000_000;
-        if (left < 1) return new RemoteCall.Outcome.Late();
+        if (left < 1) return new RemoteCall.Outcome.Late(false);
         byte[] whole = asked.body().orElse(Frame.NOTHING);
         boolean more = asked.options().streamBody().isPresent() || whole.length > session.attachmentMax();
         Optional<RemoteCall> begun = session.call(params(asked, asked.isLimited() ? Math.min(left, Limits.TIMEOUT_MS_MAX) : 0, more), more ? Frame.NOTHING : whole, more);
         if (begun.isEmpty()) throw failed("overloaded", 503, "no", "as many calls are in flight as the broker takes", asked);
         RemoteCall call = begun.get();
         try {
-            if (more) send(call, asked, whole);
+            if (asked.options().streamBody().isPresent()) pump(call, asked.options().streamBody().get());
+            else if (more) call.sending().orElseThrow().writeWhole(whole);
             return call.await(deadline + GRACE_NANOS);
         } catch (InterruptedException cause) {
             Thread.currentThread().interrupt();
@@ -136,25 +139,25 @@ final class RemoteCaller {
         }
     }
 
-    private static void send(RemoteCall call, Asked asked, byte[] whole) {
+    /** On a thread of its own: an answer may come, and have to be read, before the body is sent (P-41). */
+    private static void pump(RemoteCall call, InputStream from) {
+        Thread thread = new Thread(() -> send(call, from), "hera-body");
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    private static void send(RemoteCall call, InputStream stream) {
         Outgoing body = call.sending().orElseThrow();
-        if (asked.options().streamBody().isEmpty()) {
-            body.writeWhole(whole);
-            return;
-        }
-        try (InputStream from = asked.options().streamBody().get()) {
+        try (InputStream from = stream) {
             byte[] piece = from.readNBytes(PIECE_BYTES);
             while (piece.length > 0 && !body.isOver()) {
                 body.write(piece);
                 piece = from.readNBytes(PIECE_BYTES);
             }
             body.end();
-        } catch (IOException cause) {
+        } catch (IOException | RuntimeException cause) {
             // Nobody reads on, and the answer says why; else it is the stream that failed, and the other side has to see that.
-            if (body.isOver()) return;
-            body.reset("cancelled");
-            call.cancel();
-            throw new HeraException("body_reset", "body of the call cannot be read: " + cause.getMessage(), cause);
+            if (!body.isOver()) call.broken(cause);
         }
     }
 

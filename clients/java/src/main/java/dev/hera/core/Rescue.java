@@ -28,9 +28,10 @@ final class Rescue {
     /** Puts an answer into the context in place of what stands there, or fails the call. */
     void answer(CallContext ctx, Throwable thrown) {
         Throwable cause = bare(thrown);
-        // A handler that stopped because its caller left did what it was asked to.
+        // A handler that stopped because its caller left did what it was asked to. At the deadline the broker has its own word for the caller, and
+        // its cancel is on the way.
         if (ctx.cancelled() && isWordOfCancel(cause)) {
-            ctx.cut();
+            ctx.stop();
             return;
         }
         if (!ctx.forget()) {

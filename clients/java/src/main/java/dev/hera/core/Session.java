@@ -43,6 +43,7 @@ import java.util.function.LongPredicate;
  */
 final class Session {
     private static final long SILENCE_NANOS = 8_000_000_000L;
+    private static final long FORGOTTEN_NANOS = 10_000_000_000L;
     private static final long HANDSHAKE_NANOS = Limits.HANDSHAKE_MS_MAX * 1_000_000L;
 
     private enum State {
@@ -150,11 +151,16 @@ final class Session {
     /** The loop has begun a turn. */
     void turn(Ticks.Turn turn, long now) {
         turnAt = now;
-        if (turn.ticked()) calls.values().forEach(call -> abortLate(call, now));
+        if (turn.ticked()) calls.values().forEach(call -> late(call, now));
     }
 
-    private static void abortLate(Call call, long now) {
-        if (now - call.deadline() >= 0) call.abort();
+    /** Tells a handler that its deadline passed. The broker's cancel follows; a call that got none for long is forgotten without it. */
+    private void late(Call call, long now) {
+        long since = now - call.deadline();
+        if (since >= 0) call.abort();
+        if (since < FORGOTTEN_NANOS || !call.isHandled()) return;
+        call.cancel("deadline passed");
+        over(call);
     }
 
     /** Takes one frame. Gives false when nothing more is to be read. */
