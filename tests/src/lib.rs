@@ -22,3 +22,17 @@ macro_rules! in_both_languages {
         }
     };
 }
+
+/// Runs each of these once for each language.
+#[macro_export]
+macro_rules! in_every_language {
+    ($($name:ident)*) => {
+        $crate::in_both_languages! { $($name)* }
+        mod java {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::worker_process::Language::Java);
+            })*
+        }
+    };
+}

@@ -13,6 +13,8 @@ pub enum Language {
     Rust,
     /// `workers/worker.mjs`, on `clients/node`.
     Node,
+    /// `workers/Worker.java`, on `clients/java`.
+    Java,
 }
 
 /// What a worker is told when it starts.
@@ -138,7 +140,20 @@ fn program(language: Language) -> Command {
             node.arg(root().join("tests/workers/worker.mjs"));
             node
         }
+        Language::Java => java("Worker.java"),
     }
+}
+
+/// A program of `tests/workers` on the Java client, which Maven has compiled.
+pub fn java(source: &str) -> Command {
+    let target = root().join("clients/java/target");
+    let libraries = std::fs::read_to_string(target.join("runtime.classpath"))
+        .expect("clients/java is compiled: mvn -f clients/java process-classes");
+    let mut java = Command::new("java");
+    java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+    java.arg(format!("{}:{}", target.join("classes").display(), libraries.trim()));
+    java.arg(root().join("tests/workers").join(source));
+    java
 }
 
 /// A program of this build: tests lie in `deps`, below the programs.

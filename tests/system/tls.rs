@@ -1,4 +1,4 @@
-//! TLS on the public and the worker listener: callers by https, workers of both languages by `heras://`.
+//! TLS on the public and the worker listener: callers by https, workers of every language by `heras://`.
 
 use hera_testkit::{TestBroker, curl, wait_until};
 use hera_tests::worker_process::{Language, Orders, WorkerProcess};
@@ -10,7 +10,7 @@ fn certificate(name: &str) -> PathBuf {
 }
 
 #[test]
-fn callers_and_workers_of_both_languages_speak_tls() {
+fn callers_and_workers_of_all_languages_speak_tls() {
     let config =
         format!("[tls]\ncert = {:?}\nkey = {:?}\n", certificate("broker.pem"), certificate("broker.key"));
     let broker = TestBroker::with_config(&config).start();
@@ -28,7 +28,7 @@ fn callers_and_workers_of_both_languages_speak_tls() {
     let url = format!("https://localhost:{}/0/work/pid", broker.http().port());
     let authority = certificate("ca.pem").display().to_string();
 
-    for language in [Language::Rust, Language::Node] {
+    for language in [Language::Rust, Language::Node, Language::Java] {
         let worker = WorkerProcess::start(language, "tls", &orders);
         let header = format!("Hera-Token: {token}");
         let mut answer = String::new();

@@ -13,4 +13,4 @@ mod stage;
 mod workers;
 mod zookeeper;
 
-use hera_tests::in_both_languages;
+use hera_tests::{in_both_languages, in_every_language};

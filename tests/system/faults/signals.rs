@@ -91,7 +91,7 @@ fn worker_ends_with_0_by_a_second_sigterm_and_while_it_has_no_broker_yet() {
 fn dials(language: Language, log: &str) -> bool {
     match language {
         Rust => log.contains("broker is away"),
-        Node => log.contains("cannot dial"),
+        Node | Language::Java => log.contains("cannot dial"),
     }
 }
 

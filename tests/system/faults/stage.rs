@@ -3,7 +3,7 @@
 use hera_ledger::{Call, Kind, Ledger, Method, Mix, Outcome, Plan, RunFiles, Swarm, Terms, Verdict};
 use hera_testkit::http::Request;
 use hera_testkit::{BrokerBuilder, Haproxy, Netns, Relay, TestBroker, TestCluster, wait_at_most, wait_until};
-use hera_tests::worker_process::{Language, Orders, WorkerProcess, beside_test, root};
+use hera_tests::worker_process::{Language, Orders, WorkerProcess, beside_test, java, root};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -275,11 +275,11 @@ pub(crate) fn is_long() -> bool {
     std::env::var("FAULTS").is_ok_and(|value| value == "long")
 }
 
-/// The other one of the two.
+/// Another one than this.
 pub(crate) fn other(language: Language) -> Language {
     match language {
         Language::Rust => Language::Node,
-        Language::Node => Language::Rust,
+        Language::Node | Language::Java => Language::Rust,
     }
 }
 
@@ -291,6 +291,7 @@ fn program(language: Language) -> Command {
             node.arg(root().join("tests/workers/ledger.mjs"));
             node
         }
+        Language::Java => java("Ledger.java"),
     }
 }
 

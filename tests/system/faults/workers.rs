@@ -1,6 +1,6 @@
 //! Workers that are killed, frozen, hang, and are restarted one by one (A1, A2, A3, A8).
 
-use crate::in_both_languages;
+use crate::in_every_language;
 use crate::stage::{Stage, failed, is_long, other, record, us, wait_calls};
 use hera_ledger::run::now_us;
 use hera_ledger::{Broken, Kind, Method, Mix, Plan, Swarm, Terms};
@@ -13,7 +13,7 @@ const OUT_AFTER: Duration = Duration::from_millis(100);
 /// A frozen one: two polls of its load missed, and the look that sees it.
 const BYPASSED_AFTER: Duration = Duration::from_millis(4_600);
 
-in_both_languages! {
+in_every_language! {
     killed_worker_under_500_calls_costs_only_what_may_not_run_again
     frozen_worker_is_bypassed_and_wakes_without_ghosts
     hanging_handler_costs_its_own_calls_alone
@@ -126,7 +126,7 @@ fn hanging_handler_costs_its_own_calls_alone(language: Language) {
 fn rolling_restart_of_workers_loses_nothing() {
     let stage = Stage::of(2);
     let rounds = if is_long() { 5 } else { 1 };
-    let names = [(Language::Rust, "rust"), (Language::Node, "node")];
+    let names = [(Language::Rust, "rust"), (Language::Node, "node"), (Language::Java, "java")];
     let mut workers: Vec<(Language, WorkerProcess)> =
         names.into_iter().map(|(language, name)| (language, stage.worker(language, name))).collect();
     let haproxy = stage.haproxy();
