@@ -23,6 +23,12 @@ macro_rules! scenarios {
                 super::play(stringify!($name), super::Language::Node);
             })*
         }
+        mod java {
+            $(#[test]
+            fn $name() {
+                super::play(stringify!($name), super::Language::Java);
+            })*
+        }
     };
 }
 

@@ -4,7 +4,7 @@ use crate::file::{Asked, Expected, Revoked, Scenario, Step};
 use hera_testkit::http::{HttpConnection, Response};
 use hera_testkit::{BrokerBuilder, TestBroker, wait_until};
 pub(crate) use hera_tests::worker_process::Language;
-use hera_tests::worker_process::{Orders, WorkerProcess, beside_test, root};
+use hera_tests::worker_process::{Orders, WorkerProcess, beside_test, java, root};
 use std::collections::BTreeMap;
 use std::process::Command;
 
@@ -115,6 +115,7 @@ impl Stage {
                 node.arg(root().join("tests/workers/scenario.mjs"));
                 node
             }
+            Language::Java => java("Scenario.java"),
         };
         WorkerProcess::spawn(&mut program, name, &self.orders)
     }

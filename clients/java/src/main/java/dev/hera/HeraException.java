@@ -1,5 +1,6 @@
 package dev.hera;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 
@@ -8,7 +9,9 @@ import java.util.Optional;
  * people.
  *
  * <p>A handler may throw one with a status: the caller gets that status, the code and the message as {@code application/problem+json}.
- * One without a status is {@code handler_failed} to the caller, as any other exception is, and its text stays in the log.
+ * One without a status is {@code handler_failed} to the caller, as any other exception is, and its text stays in the log. One of a call to another
+ * service that nobody answered is {@code call_failed} with status 503, 504 or 508 where it has that, else 502: a service that may not call another
+ * never answers its own callers with 403.
  */
 public final class HeraException extends RuntimeException {
     private static final long serialVersionUID = 1L;
@@ -18,6 +21,7 @@ public final class HeraException extends RuntimeException {
     private final transient List<RefusedEndpoint> endpoints;
     private final String executed;
     private final String requestId;
+    private int retryAfter;
 
     /**
      * An error without a status.
@@ -72,10 +76,13 @@ public final class HeraException extends RuntimeException {
      * @param status that a caller would have got; 0 for none
      * @param executed {@code no} or {@code maybe}
      * @param requestId of the call
+     * @param retryAfter seconds after which another try may be worth it; 0 where nobody knows
      * @return the error
      */
-    public static HeraException ofCall(String code, String message, int status, String executed, String requestId) {
-        return new HeraException(code, message, status, List.of(), executed, requestId, null);
+    public static HeraException ofCall(String code, String message, int status, String executed, String requestId, int retryAfter) {
+        HeraException failed = new HeraException(code, message, status, List.of(), executed, requestId, null);
+        failed.retryAfter = retryAfter;
+        return failed;
     }
 
     private HeraException(
@@ -107,6 +114,11 @@ public final class HeraException extends RuntimeException {
     /** {@return the request id of the call that failed, when there is one} */
     public Optional<String> requestId() {
         return requestId.isEmpty() ? Optional.empty() : Optional.of(requestId);
+    }
+
+    /** {@return after how long another try of the call that failed may be worth it, where the broker says so} */
+    public Optional<Duration> retryAfter() {
+        return retryAfter == 0 ? Optional.empty() : Optional.of(Duration.ofSeconds(retryAfter));
     }
 
     /** {@return the refused endpoints, where the code is {@code declaration_refused}} */

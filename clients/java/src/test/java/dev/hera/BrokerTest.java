@@ -224,7 +224,7 @@ class BrokerTest {
             String outer = broker.get("/0/outer").body();
             assertTrue(outer.contains("\"same\":true") && outer.contains("\"q\":\"a b\"") && outer.contains("\"service\":\"java\"") && outer.contains("\"header\":\"m\""), outer);
             assertEquals("true true", broker.get("/0/echo").body());
-            assertEquals(500, broker.get("/0/cycle").statusCode());
+            assertEquals(508, broker.get("/0/cycle").statusCode());
             try (Result missing = hera.call("GET /0/missing")) {
                 assertEquals(404, missing.status());
                 assertTrue(missing.body().contains("no_such"));

@@ -219,11 +219,11 @@ final class RemoteCaller {
     private static HeraException error(Failure failure, Asked asked) {
         String executed = failure.data().path("executed").asText("no");
         String id = failure.data().path("request_id").asText(requestId(asked));
-        return HeraException.ofCall(failure.code(), failure.shortMessage(), failure.data().path("status").asInt(), executed, id);
+        return HeraException.ofCall(failure.code(), failure.shortMessage(), failure.data().path("status").asInt(), executed, id, failure.data().path("retry_after").asInt());
     }
 
     private static HeraException failed(String code, int status, String executed, String message, Asked asked) {
-        return HeraException.ofCall(code, "call of " + asked.method() + " " + path(asked.target()) + ": " + message, status, executed, requestId(asked));
+        return HeraException.ofCall(code, "call of " + asked.method() + " " + path(asked.target()) + ": " + message, status, executed, requestId(asked), 0);
     }
 
     /** A query may hold what a log must not. */

@@ -7,6 +7,7 @@ import dev.hera.protocol.Json;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
@@ -17,6 +18,8 @@ import org.slf4j.Logger;
  * anything else goes to the log alone, since who calls must not learn what broke.
  */
 final class Rescue {
+    private static final Set<Integer> PASSED_ON = Set.of(503, 504, 508);
+
     private final Routes routes;
     private final Logger log;
 
@@ -46,9 +49,10 @@ final class Rescue {
                 if (second != cause) second.addSuppressed(cause);
                 failed(ctx, second);
             }
-        } else if (cause instanceof HeraException known && known.status().isPresent() && known.executed().isEmpty()) {
-            // One of a call to another service is no word to our caller: its status speaks of that call.
-            problem(ctx, known.status().get(), known);
+        } else if (cause instanceof HeraException failed && failed.executed().isPresent()) {
+            callFailed(ctx, failed);
+        } else if (cause instanceof HeraException known && known.status().isPresent()) {
+            problem(ctx, known.status().get(), known.code(), known.getMessage());
         } else {
             failed(ctx, cause);
         }
@@ -66,12 +70,20 @@ final class Rescue {
         log.warn("{} ({}) was answered twice (answered_twice); the second answer is dropped", ctx.endpoint(), ctx.requestId());
     }
 
-    private static void problem(CallContext ctx, int status, HeraException known) {
+    /** A call to another service that nobody answered: of its status only what says that another try may help is ours to pass on. */
+    private void callFailed(CallContext ctx, HeraException failed) {
+        log.error("{} ({}) failed", ctx.endpoint(), ctx.requestId(), failed);
+        int status = failed.status().filter(PASSED_ON::contains).orElse(502);
+        failed.retryAfter().ifPresent(wait -> ctx.header("retry-after", Long.toString(wait.toSeconds())));
+        problem(ctx, status, "call_failed", "a service that this one asks did not answer");
+    }
+
+    private static void problem(CallContext ctx, int status, String code, String detail) {
         byte[] body = Json.object(json -> {
             json.writeStringField("type", "about:blank");
             json.writeNumberField("status", status);
-            json.writeStringField("code", known.code());
-            json.writeStringField("detail", known.getMessage());
+            json.writeStringField("code", code);
+            json.writeStringField("detail", detail);
             json.writeStringField("request_id", ctx.requestId());
         });
         ctx.status(status).header("content-type", "application/problem+json").bytes(body);

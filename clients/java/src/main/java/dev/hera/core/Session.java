@@ -493,7 +493,7 @@ final class Session {
         });
         if (!queued.get()) {
             pending.take(call.id());
-            if (!finished) throw HeraException.ofCall(Code.HEAD_TOO_LARGE.text(), "call does not fit a frame's head", 431, "no", "");
+            if (!finished) throw HeraException.ofCall(Code.HEAD_TOO_LARGE.text(), "call does not fit a frame's head", 431, "no", "", 0);
             call.lost(frame -> true);
         }
         return Optional.of(call);
