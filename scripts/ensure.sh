@@ -5,7 +5,7 @@ set -euo pipefail
 declare -A PACKAGE=(
   [curl]=curl [haproxy]=haproxy [wrk]=wrk [promtool]=prometheus [cc]=gcc [c++]=g++ [cmake]=cmake [python3]=python3
   [pip3]=python3-pip [openssl]=openssl
-  [venv]=python3-venv [zookeeper]=zookeeper [nft]=nftables [ip]=iproute2
+  [venv]=python3-venv [java]=openjdk-17-jdk-headless [mvn]=maven [zookeeper]=zookeeper [nft]=nftables [ip]=iproute2
 )
 
 # A module of Python's is no command: Debian has what makes a virtual environment in a package of its own. ZooKeeper is a library of Java's.

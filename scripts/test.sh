@@ -18,7 +18,7 @@ part() {
   echo "== $name done in $((SECONDS - start)) s"
 }
 
-# Sums up what `cargo test`, node's runner, the demo, the cluster and the fuzzer say of themselves.
+# Sums up what `cargo test`, node's runner, Maven's surefire, the demo, the cluster and the fuzzer say of themselves.
 counts() {
   cat "$logs"/*.log | awk '
     /^test result:/ { passed += $4; failed += $6; skipped += $8 }
@@ -28,10 +28,14 @@ counts() {
     /^All [0-9]+ answers were right/ { passed += $2 }
     /^fuzz: [0-9]+ targets held$/ { passed += $2 }
     /^cluster: [0-9]+ steps held$/ { passed += $2 }
+    # Surefire ends with one line over all classes; those before it name their class.
+    /^\[(INFO|WARNING|ERROR)\] Tests run: [0-9]+, Failures: [0-9]+, Errors: [0-9]+, Skipped: [0-9]+$/ {
+      gsub(",", ""); passed += $4 - $6 - $8 - $10; failed += $6 + $8; skipped += $10
+    }
     END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }'
 }
 
-part tools scripts/ensure.sh curl cc promtool haproxy python3 venv zookeeper ip nft openssl
+part tools scripts/ensure.sh curl cc promtool haproxy python3 venv java mvn zookeeper ip nft openssl
 part node-build bash -c 'cd clients/node && npm ci --silent --no-audit --no-fund && npm run --silent build'
 part format bash -c 'cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check'
 part lint cargo clippy --workspace --all-targets --quiet -- -D warnings
@@ -39,6 +43,8 @@ part node-lint bash -c 'cd clients/node && npm run --silent lint'
 part node-test bash -c 'cd clients/node && npm test --silent'
 part node-types bash -c 'cd clients/node && npm run --silent test:types'
 part build cargo build --workspace --bins --examples --quiet
+# The first run fetches some 60 MB of plugins and libraries; after that `mvn -o` would do. The rest of its minute and a half is tests.
+part java env HERA_BIN="$PWD/target/debug/hera" mvn -B -f clients/java verify
 part rust-test cargo test --workspace --exclude hera-tests --quiet --no-fail-fast
 part node-cluster bash -c 'cd clients/node && npm run --silent test:cluster'
 for suite in clients/node/conformance clients/node/interop tests/original; do

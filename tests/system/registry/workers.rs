@@ -3,14 +3,14 @@
 use crate::zk::Stranger;
 use hera_testkit::http::Request;
 use hera_testkit::{TestBroker, TestCluster, wait_at_most};
-use hera_tests::in_both_languages;
+use hera_tests::in_every_language;
 use hera_tests::worker_process::{Language, Orders, WorkerProcess};
 use std::time::Duration;
 
 /// A dial may be in the middle of its back-off.
 const SOON: Duration = Duration::from_secs(15);
 
-in_both_languages! {
+in_every_language! {
     worker_serves_at_every_broker_and_follows_the_list
     worker_started_without_zookeeper_dials_its_saved_list
 }

@@ -97,6 +97,8 @@ final class ZooKeeperDiscovery implements Discovery {
         if (tls) {
             config.setProperty(ZKClientConfig.SECURE_CLIENT, "true");
             config.setProperty(ZKClientConfig.ZOOKEEPER_CLIENT_CNXN_SOCKET, ClientCnxnSocketNetty.class.getName());
+            // The client alone would offer one version, which servers before 3.9 do not speak.
+            config.setProperty("zookeeper.ssl.enabledProtocols", "TLSv1.3,TLSv1.2");
             caFile.ifPresent(file -> {
                 config.setProperty("zookeeper.ssl.trustStore.location", file.toString());
                 config.setProperty("zookeeper.ssl.trustStore.type", "PEM");
