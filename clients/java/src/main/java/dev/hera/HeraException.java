@@ -16,11 +16,22 @@ import java.util.Optional;
 public final class HeraException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
+    /** The stable name of what went wrong. */
     private final String code;
+
+    /** The status that a caller gets; 0 where there is none. */
     private final int status;
+
+    /** What was refused, of a declaration. */
     private final transient List<RefusedEndpoint> endpoints;
+
+    /** Of a failed call, {@code no} or {@code maybe}; else empty. */
     private final String executed;
+
+    /** Of a failed call; else empty. */
     private final String requestId;
+
+    /** Seconds; 0 where nobody knows. */
     private int retryAfter;
 
     /**
