@@ -18,6 +18,7 @@ public interface Discovery extends AutoCloseable {
     static Discovery of(Source source, Optional<Path> stateFolder, Optional<Path> caFile, Logger log) {
         if (source instanceof Source.Fixed fixed) return new FixedDiscovery(fixed.brokers());
         Source.Ensemble ensemble = (Source.Ensemble) source;
+        CuratorAccess.open();
         return new ZooKeeperDiscovery(ensemble, new SavedList(stateFolder, ensemble.text(), log), caFile, log);
     }
 

@@ -1,6 +1,5 @@
 package dev.hera.discovery;
 
-import dev.hera.HeraException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -28,8 +27,6 @@ import org.slf4j.Logger;
 
 /**
  * Follows {@code /brokers} of one ZooKeeper by Curator (R-8 to R-11), on a thread of its own: what Curator tells only asks for the next listing.
- *
- * <p>ZooKeeper's two jars share packages, so no module can require both; they stay on the class path, and this module reads it.
  */
 final class ZooKeeperDiscovery implements Discovery {
     private static final int SESSION_MS = 10_000;
@@ -65,7 +62,6 @@ final class ZooKeeperDiscovery implements Discovery {
     ZooKeeperDiscovery(Source.Ensemble ensemble, SavedList saved, Optional<Path> caFile, Logger log) {
         this.saved = saved;
         this.log = log;
-        readClassPath();
         zookeeper = CuratorFrameworkFactory.builder()
                 .connectString(ensemble.servers().stream().map(Address::toString).collect(Collectors.joining(",")))
                 .sessionTimeoutMs(SESSION_MS)
@@ -76,18 +72,6 @@ final class ZooKeeperDiscovery implements Discovery {
                 .dontUseContainerParents()
                 .build();
         reader = new BrokerReader(zookeeper, ensemble.chroot());
-    }
-
-    /** Lets this module, where it is one, see Curator and ZooKeeper on the class path. */
-    private static void readClassPath() {
-        Module own = ZooKeeperDiscovery.class.getModule();
-        if (!own.isNamed()) return;
-        own.addReads(ClassLoader.getSystemClassLoader().getUnnamedModule());
-        try {
-            Class.forName("org.apache.curator.framework.CuratorFramework", false, ZooKeeperDiscovery.class.getClassLoader());
-        } catch (ClassNotFoundException cause) {
-            throw new HeraException("bad_option", "zookeeper needs Curator and ZooKeeper on the class path, where no module has room for them", cause);
-        }
     }
 
     private static ZKClientConfig config(boolean tls, Optional<Path> caFile) {
