@@ -1,8 +1,11 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.hera.CallOptions;
 import dev.hera.Context;
 import dev.hera.Handler;
 import dev.hera.Hera;
 import dev.hera.HeraConfig;
+import dev.hera.HeraException;
+import dev.hera.Result;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
@@ -65,13 +68,16 @@ public final class Ledger {
     private void serve(Hera hera, String prefix) {
         hera.before(ctx -> {
             String nonce = ctx.pathParams().get("nonce");
-            if (nonce != null) note(nonce, ctx.method());
+            // Of a chain of calls the innermost counts as run.
+            boolean innermost = ctx.pathParams().getOrDefault("calls", "0").equals("0");
+            if (nonce != null && innermost) note(nonce, ctx.method());
         });
         for (String method : METHODS) {
             hera.endpoint(method + " " + prefix + "/now/{nonce}").handle(ctx -> ctx.text(answer(ctx)));
             hera.endpoint(method + " " + prefix + "/slow/{nonce}").handle(this::later);
             hera.endpoint(method + " " + prefix + "/again/{nonce}").idempotent(true).handle(this::later);
             hera.endpoint(method + " " + prefix + "/stream/{nonce}").handle(this::stream);
+            hera.endpoint(method + " " + prefix + "/deep/{calls}/{nonce}").handle(ctx -> deep(ctx, prefix));
             hera.endpoint(method + " " + prefix + "/hang/{nonce}").handle(hang());
         }
         hera.get(prefix + "/at/" + name + "/cancelled", ctx -> ctx.json(cancelled.get()));
@@ -111,6 +117,26 @@ public final class Ledger {
             out.write(text, from, Math.min(step, text.length - from));
             out.flush();
             Thread.sleep(number(ctx, "ms"));
+        }
+    }
+
+    /** Answers at the bottom; above it, passes on what the call below is answered, or how the bus failed. */
+    private void deep(Context ctx, String prefix) throws IOException {
+        int below = Integer.parseInt(ctx.pathParam("calls")) - 1;
+        if (below < 0) {
+            ctx.text(answer(ctx));
+            return;
+        }
+        CallOptions options = CallOptions.bytes(ctx.bodyBytes()).header("content-type", "application/json");
+        try (Result result = ctx.call(ctx.method() + " " + prefix + "/deep/" + below + "/" + ctx.pathParam("nonce"), options)) {
+            for (String header : List.of("content-type", "x-executed")) {
+                result.headers().first(header).ifPresent(value -> ctx.header(header, value));
+            }
+            ctx.status(result.status()).bytes(result.bodyBytes());
+        } catch (HeraException failed) {
+            String executed = failed.executed().orElseThrow(() -> failed);
+            ctx.header("x-executed", executed).header("content-type", "application/problem+json");
+            ctx.status(Math.max(failed.status().orElse(500), 400)).bytes(JSON.writeValueAsBytes(Map.of("code", failed.code())));
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::stage::{Stage, failed, is_long, record, wait_calls};
 use hera_ledger::{Method, Mix, Pace, Plan, Swarm, Terms};
 use hera_testkit::wait_until;
-use hera_tests::worker_process::Language::{Node, Rust};
+use hera_tests::worker_process::Language::{Java, Node, Rust};
 use hera_tests::worker_process::WorkerProcess;
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ fn honest(method: Method, label: &str) -> bool {
 #[test]
 fn killed_worker_costs_of_its_chains_only_what_may_not_run_again() {
     let stage = Stage::of(1);
-    let [dying, _rust, _node] = stage.workers([(Rust, "dying"), (Rust, "rust"), (Node, "node")]);
+    let [dying, _rust, _node, _java] =
+        stage.workers([(Rust, "dying"), (Rust, "rust"), (Node, "node"), (Java, "java")]);
 
     let swarm = Swarm::start(Plan { connections: 100, ..plan(&stage, stage.brokers[0].http()) });
     wait_calls(&swarm, 1_000);
@@ -40,7 +41,7 @@ fn killed_worker_costs_of_its_chains_only_what_may_not_run_again() {
 #[test]
 fn killed_broker_costs_of_its_chains_only_what_may_not_run_again() {
     let stage = Stage::of(3);
-    let _workers = stage.workers([(Rust, "rust"), (Node, "node"), (Rust, "rust-2")]);
+    let _workers = stage.workers([(Rust, "rust"), (Node, "node"), (Java, "java")]);
     let haproxy = stage.haproxy();
 
     let swarm = Swarm::start(plan(&stage, haproxy.address()));
@@ -59,7 +60,7 @@ fn killed_broker_costs_of_its_chains_only_what_may_not_run_again() {
 fn rolling_restart_of_brokers_loses_no_chain() {
     let (count, calls, rate) = if is_long() { (10, 30_000, 200.0) } else { (3, 3_000, 100.0) };
     let mut stage = Stage::of(count);
-    let workers = stage.workers([(Rust, "rust"), (Node, "node"), (Rust, "rust-2")]);
+    let workers = stage.workers([(Rust, "rust"), (Node, "node"), (Java, "java")]);
     let haproxy = stage.haproxy();
 
     let plan = Plan { pace: Pace::Open(rate), connections: 64, ..plan(&stage, haproxy.address()) };
@@ -85,13 +86,14 @@ fn rolling_restart_of_brokers_loses_no_chain() {
 fn rolling_restart_of_workers_loses_no_chain() {
     let stage = Stage::of(2);
     let haproxy = stage.haproxy();
-    let mut workers: Vec<WorkerProcess> =
-        [(Rust, "rust"), (Node, "node")].map(|(language, name)| stage.worker(language, name)).into();
+    let mut workers: Vec<WorkerProcess> = [(Rust, "rust"), (Node, "node"), (Java, "java")]
+        .map(|(language, name)| stage.worker(language, name))
+        .into();
 
     let swarm = Swarm::start(plan(&stage, haproxy.address()));
     wait_calls(&swarm, 500);
     for round in 0..2 {
-        for (worker, language) in workers.iter_mut().zip([Rust, Node]) {
+        for (worker, language) in workers.iter_mut().zip([Rust, Node, Java]) {
             let next = stage.worker(language, &format!("{language:?}-{round}").to_lowercase());
             let old = std::mem::replace(worker, next);
             old.sigterm();
