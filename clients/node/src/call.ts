@@ -43,7 +43,7 @@ export interface CallHost {
 
 /** Something that a call takes with it when it is cancelled. */
 export interface Child {
-  cancel(reason: HeraError): void;
+  abandon(reason: HeraError): void;
 }
 
 /** What a call tells those who work on it; always in a turn of its own, never in the reader's (P-27). */
@@ -123,11 +123,14 @@ export class Call {
     return this.#host.stub;
   }
 
-  /** Keeps a remote call within it; gives how to forget it. */
-  keep(child: Child): () => void {
+  /** Keeps a remote call within it, which goes when it goes. */
+  keep(child: Child): void {
     this.#children ??= new Set();
-    const children = this.#children.add(child);
-    return () => children.delete(child);
+    this.#children.add(child);
+  }
+
+  forget(child: Child): void {
+    this.#children?.delete(child);
   }
 
   /** Sends the answer, once; later ones give false and send nothing.
@@ -168,7 +171,7 @@ export class Call {
     if (this.#cancelled) return;
     this.#cancelled = true;
     this.abort(reason);
-    if (this.#children) for (const child of this.#children) child.cancel(reason);
+    if (this.#children) for (const child of this.#children) child.abandon(reason);
     const { listener } = this;
     if (listener) setImmediate(() => listener.gone(reason));
     this.input?.fail(reason);

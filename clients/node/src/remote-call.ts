@@ -42,8 +42,8 @@ export class RemoteCall {
   #over = false;
   #input: IncomingBody | undefined;
   #output: OutgoingBody | undefined;
-  /** Runs once, when it is over. */
-  onOver: (() => void) | undefined;
+  /** Listens to the signal, where there is one. */
+  #aborted: (() => void) | undefined;
 
   /** Sends it.
    *  @param timeout milliseconds, which the broker counts too; undefined where the endpoint has its own
@@ -63,6 +63,11 @@ export class RemoteCall {
     this.#before = host.writes;
     this.#settle = settle;
     this.#send(timeout);
+    const { within, signal } = request;
+    within?.keep(this);
+    if (!signal) return;
+    this.#aborted = () => this.abandon(signal.reason);
+    signal.addEventListener("abort", this.#aborted);
   }
 
   /** Whether the time is over in which an answer can come. A body that a handler reads as it comes has the time that it takes. */
@@ -205,7 +210,9 @@ export class RemoteCall {
     if (this.#over) return;
     this.#over = true;
     this.#host.over(this);
-    this.onOver?.();
+    const { within, signal } = this.#request;
+    within?.forget(this);
+    if (this.#aborted) signal?.removeEventListener("abort", this.#aborted);
   }
 
   /** An error of the broker's, with what it left out. */

@@ -72,22 +72,14 @@ export class RemoteCalls {
 
   /** One broker, once. */
   #attempt(session: RemoteSession, request: RemoteRequest, timeout: number | undefined): Promise<Outcome> {
-    const { within, signal } = request;
     const from = this.#clock.now();
     return new Promise((resolve) => {
-      const call = session.call(request, timeout, (outcome) => {
+      session.call(request, timeout, (outcome) => {
         const now = this.#clock.now();
         const took = cost(outcome, now - from);
         if (took !== undefined) session.latency.measured(took, now);
         resolve(outcome);
       });
-      const abort = (): void => call.abandon(signal?.reason);
-      signal?.addEventListener("abort", abort);
-      const forget = within?.keep({ cancel: (reason) => call.abandon(reason) });
-      call.onOver = () => {
-        signal?.removeEventListener("abort", abort);
-        forget?.();
-      };
     });
   }
 

@@ -52,11 +52,10 @@ export class RemoteSession implements RemoteHost {
   }
 
   /** Makes a call. @param settle see `RemoteCall` */
-  call(request: RemoteRequest, timeout: number | undefined, settle: (outcome: Outcome) => void): RemoteCall {
+  call(request: RemoteRequest, timeout: number | undefined, settle: (outcome: Outcome) => void): void {
     const id = this.#pending.push((error, result, attachment) => call.answer(error, result, attachment));
     const call = new RemoteCall(this, id, request, timeout, this.#clock.now(), settle);
     this.#calls.add(call);
-    return call;
   }
 
   /** A notification that says `remote`. */

@@ -205,7 +205,6 @@ function calls(ways: Way[], outcomes: () => Outcome, seed = 1): RemoteCalls {
       call: (_request: unknown, _timeout: unknown, settle: (outcome: Outcome) => void) => {
         each.made++;
         setImmediate(settle, outcomes());
-        return {};
       },
     }),
   );
