@@ -332,3 +332,42 @@ test("chunk without credit, and credit beyond all bounds, are fatal", async (t) 
   assert.equal(await fault(third), "invalid_params");
   assert.equal(await three, "broker_lost");
 });
+
+test("whatever a broker says about calls, each of them settles", async (t) => {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  t.diagnostic(`seed ${seed}`);
+  let state = seed;
+  const pick = <Each>(from: readonly Each[]): Each => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return from[Math.floor((state / 2 ** 31) * from.length)] as Each;
+  };
+  const settled = async (call: Promise<{ body: unknown }>): Promise<void> => {
+    const reply = await call.catch(() => undefined);
+    if (reply?.body instanceof Readable) await buffer(reply.body).catch(() => {});
+  };
+  for (let round = 0; round < 20; round++) {
+    const { app, worker } = await connected(t, nothing);
+    const calls = Array.from({ length: 8 }, () => {
+      const body = pick([undefined, { a: 1 }, Buffer.alloc(300_000), Readable.from(["x", "y"])]);
+      return settled(app.call("POST /0/a", { body, stream: pick([true, false]), bodyLimit: 1_000 }));
+    });
+    const { id: last } = await worker.remote(7);
+    for (let n = 0; n < 60 && !worker.closed; n++) {
+      const id = last - pick([0, 1, 2, 3, 4, 5, 6, 7, -1, 1_000]);
+      const params = { id, remote: true, body: pick(["call", "reply", "x", 7]), code: pick(["worker_lost", 5]) };
+      const bytes = pick([1, 1_000, 400_000, 0, -1, "x"]);
+      const status = pick([200, 200, 404, 99]);
+      pick([
+        () => worker.answer(id, { status, more: pick([true, false, undefined, 1]) }, "x"),
+        () => worker.refuse(id, pick(["no_worker", "forbidden", ""]), pick([503, 403, 7])),
+        () => worker.send({ method: pick(["end", "reset", "cancel"]), params }),
+        () => worker.send({ method: "credit", params: { ...params, bytes } }),
+        () => worker.send({ method: "chunk", params }, Buffer.alloc(pick([0, 1, 2_000]))),
+        () => worker.send(pick(['{"jsonrpc":"2.0","id":1e9,"result":{}}', `{"jsonrpc":"2.0","id":${id},"error":7}`])),
+      ])();
+    }
+    worker.socket.destroy();
+    await Promise.all(calls);
+    assert.equal(app.inFlight, 0);
+  }
+});
