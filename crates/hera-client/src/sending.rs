@@ -30,6 +30,14 @@ impl Asked {
     }
 
     async fn try_brokers(&self, body: Payload) -> Result<Reply, CallError> {
+        let mut handed = false;
+        let sent = self.try_each(body, &mut handed).await;
+        // What a later broker says of its own try is not the whole story.
+        sent.map_err(|error| if handed { CallError { executed: Executed::Maybe, ..error } } else { error })
+    }
+
+    /// `handed` is set once a broker was lost that may have had the call.
+    async fn try_each(&self, body: Payload, handed: &mut bool) -> Result<Reply, CallError> {
         if let Some(fault) = &self.fault {
             return Err(CallError::new(Code::InvalidParams, Executed::No, fault.clone()));
         }
@@ -73,10 +81,11 @@ impl Asked {
                 Ok(reply) => return Ok(reply),
                 Err(Failed::For(error)) => return Err(error),
                 Err(Failed::NoWorkerHere(error)) => (error, true),
-                Err(Failed::Lost { handed }) => {
-                    let again = !lost && (!handed || is_idempotent(&self.method) && !in_chunks);
+                Err(Failed::Lost { handed: now }) => {
+                    let again = !lost && (!now || is_idempotent(&self.method) && !in_chunks);
                     lost = true;
-                    (broker_lost(handed), again)
+                    *handed |= now;
+                    (broker_lost(now), again)
                 }
             };
             if once || !again {
@@ -125,8 +134,9 @@ impl Asked {
                 tracestate: trace.tracestate.as_deref(),
             }),
             timeout_ms: deadline.map(|deadline| {
-                let left = deadline.saturating_duration_since(Instant::now()).as_millis() as u64;
-                left.clamp(1, TIMEOUT_MS_MAX)
+                // Rounded up: the deadline of the call within which this one is made comes first, and its caller is told by its own broker.
+                let left = deadline.saturating_duration_since(Instant::now()).as_nanos().div_ceil(1_000_000);
+                u64::try_from(left).unwrap_or(TIMEOUT_MS_MAX).clamp(1, TIMEOUT_MS_MAX)
             }),
             chain: within.map_or(&[], |within| &within.chain),
             more: outgoing.is_some(),

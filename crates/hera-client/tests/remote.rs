@@ -150,6 +150,23 @@ async fn lost_broker_is_no_loss_where_the_call_may_run_twice() {
 }
 
 #[tokio::test]
+async fn call_that_may_have_run_stays_so_whatever_the_next_broker_says() {
+    let (client, [mut one, mut two]) = two_brokers().await;
+
+    let asked = spawn(client.call("GET /0/users"));
+    let (first, mut second) = tokio::select! {
+        _ = next(&mut one) => (one, two),
+        _ = next(&mut two) => (two, one),
+    };
+    drop(first);
+    let (call, _, _) = next(&mut second).await;
+    refuse(&mut second, call, "no_worker", "no", 503).await;
+
+    let error = asked.await.unwrap().unwrap_err();
+    assert_eq!((error.code.as_str(), error.executed), ("no_worker", Executed::Maybe));
+}
+
+#[tokio::test]
 async fn broker_without_the_worker_is_passed_over_and_each_is_asked_once() {
     let (client, [mut one, mut two]) = two_brokers().await;
     let asked = spawn(client.call("POST /0/users"));
