@@ -142,9 +142,9 @@ const WORKER = `
 import hera from "hera-client";
 const app = hera({ log: false });
 app.get("/0/pid", (req, res) => res.json(process.pid));
+process.on("SIGUSR2", async () => { await app.close(); console.log("closed"); });
 await app.connect();
 console.log("connected");
-process.on("SIGUSR2", async () => { await app.close(); console.log("closed"); });
 `;
 
 /** Waits for the line by which a worker says that it serves. */
