@@ -48,7 +48,11 @@ impl WorkerProcess {
     pub fn start_on_core(core: usize, language: Language, name: &str, orders: &Orders) -> WorkerProcess {
         let inner = program(language);
         let mut pinned = Command::new("taskset");
-        pinned.args(["-c", &core.to_string()]).arg(inner.get_program()).args(inner.get_args());
+        // Before other programs where that may be said: a core that is taken away is no worker's load. Without the right to, `nice` says so and goes on.
+        pinned
+            .args(["-c", &core.to_string(), "nice", "-n", "-10"])
+            .arg(inner.get_program())
+            .args(inner.get_args());
         WorkerProcess::spawn(&mut pinned, name, orders)
     }
 
