@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fill, machine } from "./report.mjs";
 import { root, Stage } from "./stage.mjs";
 
-const SECTIONS = ["middle", "latency", "node", "remote", "settings", "scale", "slow", "instructions"];
+const SECTIONS = ["middle", "latency", "node", "java", "remote", "settings", "scale", "slow", "instructions"];
 
 const flags = process.argv.slice(2);
 const value = (name) => (flags.includes(`--${name}`) ? flags[flags.indexOf(`--${name}`) + 1] : undefined);

@@ -15,13 +15,13 @@ final class BodyOutput extends OutputStream {
     /** Small writes are gathered up to here once the stream has begun. */
     private static final int GATHERED_BYTES = 16_384;
 
-    private final CallContext ctx;
+    private final Answer answer;
     private final ByteArrayOutputStream gathered = new ByteArrayOutputStream(512);
     private Optional<Outgoing> body = Optional.empty();
     private boolean closed;
 
-    BodyOutput(CallContext ctx) {
-        this.ctx = ctx;
+    BodyOutput(Answer answer) {
+        this.answer = answer;
     }
 
     /** Whether anything of it is on its way: status and headers are fixed then. */
@@ -53,7 +53,7 @@ final class BodyOutput extends OutputStream {
     @Override
     public void flush() throws IOException {
         if (closed) return;
-        if (body.isEmpty()) body = Optional.of(ctx.begin());
+        if (body.isEmpty()) body = Optional.of(answer.begin());
         if (gathered.size() == 0) return;
         byte[] bytes = gathered.toByteArray();
         gathered.reset();
@@ -70,7 +70,7 @@ final class BodyOutput extends OutputStream {
             body.get().end();
         } else {
             closed = true;
-            ctx.sendWhole(gathered.toByteArray());
+            answer.sendWhole(gathered.toByteArray());
         }
     }
 

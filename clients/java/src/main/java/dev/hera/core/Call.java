@@ -117,6 +117,10 @@ final class Call implements Runnable {
         if (!begin()) return;
         try {
             session.serve(this);
+        } catch (RuntimeException | Error defect) {
+            // What handlers throw is caught below: this is ours, and the call must not hang for it.
+            fail(Code.HANDLER_FAILED, "the worker failed");
+            throw defect;
         } finally {
             end();
         }
@@ -246,22 +250,9 @@ final class Call implements Runnable {
 
     // ---- the other side
 
-    /** The broker lets more of the answer come. Gives false when that is more than can be. */
-    boolean credit(long bytes) {
-        Outgoing body;
-        synchronized (this) {
-            body = outgoing;
-        }
-        return body == null || body.credit(bytes);
-    }
-
-    /** The broker wants no more of the answer. */
-    void unwanted() {
-        Outgoing body;
-        synchronized (this) {
-            body = outgoing;
-        }
-        if (body != null) body.close("receiver wants no more of this body");
+    /** The body of its answer, when that goes on behind the reply. */
+    synchronized Optional<Outgoing> outgoing() {
+        return Optional.ofNullable(outgoing);
     }
 
     /** Tells the handler that nobody waits; what it answers may still be sent. */
@@ -270,8 +261,9 @@ final class Call implements Runnable {
         synchronized (this) {
             if (aborted) return;
             aborted = true;
-            if (thread != null) thread.interrupt();
-            else going = stage.orElse(null);
+            // With a stage the handler has returned, or is about to.
+            going = stage.orElse(null);
+            if (going == null && thread != null) thread.interrupt();
         }
         // Runs what depends on the stage, so not on the loop.
         if (going != null) session.cancelStage(going);

@@ -12,8 +12,6 @@ import dev.hera.HeraException;
 import dev.hera.Result;
 import dev.hera.Trace;
 import dev.hera.protocol.CallParams;
-import dev.hera.protocol.Limits;
-import dev.hera.protocol.ReplyRules;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -30,26 +28,18 @@ import java.util.concurrent.CompletionStage;
 
 /** One call as its handler sees it, on top of {@link Call}. */
 final class CallContext implements Context {
-    private static final String CONTENT_TYPE = "content-type";
-    private static final String CONTENT_LENGTH = "content-length";
-
     private final Call call;
     private final CallParams params;
     private final ObjectMapper mapper;
     private final Rescue rescue;
     private final RemoteCaller remote;
+    private final Answer answer;
 
     private Optional<Query> query = Optional.empty();
     private Optional<byte[]> whole = Optional.empty();
     private Optional<InputStream> streamed = Optional.empty();
     private Map<String, Object> attributes = Map.of();
 
-    private boolean stopped;
-    private int status;
-    private Headers.Builder headers = Headers.builder();
-    private Optional<byte[]> body = Optional.empty();
-    private Optional<InputStream> source = Optional.empty();
-    private Optional<BodyOutput> output = Optional.empty();
     private Optional<CompletionStage<?>> stage = Optional.empty();
 
     CallContext(Call call, ObjectMapper mapper, Rescue rescue, RemoteCaller remote) {
@@ -58,6 +48,7 @@ final class CallContext implements Context {
         this.mapper = mapper;
         this.rescue = rescue;
         this.remote = remote;
+        this.answer = new Answer(call);
     }
 
     Call call() {
@@ -242,37 +233,32 @@ final class CallContext implements Context {
 
     // ---- the answer
 
+    /** What will be sent. */
+    Answer answer() {
+        return answer;
+    }
+
     @Override
     public Context status(int status) {
-        if (!ReplyRules.isStatus(status)) throw new IllegalArgumentException("status " + status + " is not 200 to 599, without 425");
-        this.status = status;
+        answer.status(status);
         return this;
     }
 
     @Override
     public int status() {
-        return status == 0 && answered() ? 200 : status;
+        return answer.status();
     }
 
     @Override
     public Context header(String name, String value) {
-        check(name, value);
-        headers.set(name, value);
+        answer.setHeader(name, value);
         return this;
     }
 
     @Override
     public Context addHeader(String name, String value) {
-        check(name, value);
-        headers.add(name, value);
+        answer.addHeader(name, value);
         return this;
-    }
-
-    private static void check(String name, String value) {
-        if (!ReplyRules.isName(name)) throw new IllegalArgumentException("header name is not a token");
-        if (!ReplyRules.isValue(value)) {
-            throw new IllegalArgumentException("value of header " + name + " has a control byte or a code point over U+00FF");
-        }
     }
 
     @Override
@@ -286,43 +272,33 @@ final class CallContext implements Context {
 
     @Override
     public Context text(String text) {
-        return whole(Rescue.utf8(text), "text/plain; charset=utf-8");
+        return whole(text.getBytes(StandardCharsets.UTF_8), "text/plain; charset=utf-8");
     }
 
     @Override
     public Context bytes(byte[] bytes) {
-        return whole(Objects.requireNonNull(bytes, "bytes"), "application/octet-stream");
+        return whole(bytes, "application/octet-stream");
     }
 
     private Context whole(byte[] bytes, String type) {
-        if (answered()) {
-            rescue.answeredTwice(this);
-            return this;
-        }
-        if (!headers.has(CONTENT_TYPE)) headers.set(CONTENT_TYPE, type);
-        body = Optional.of(bytes);
+        if (!answer.body(bytes, type)) rescue.answeredTwice(this);
         return this;
     }
 
     @Override
     public Context stream(InputStream from) {
-        if (answered()) rescue.answeredTwice(this);
-        else source = Optional.of(from);
+        if (!answer.source(from)) rescue.answeredTwice(this);
         return this;
     }
 
     @Override
     public OutputStream outputStream() {
-        if (output.isEmpty()) {
-            if (answered()) throw new IllegalStateException("call is answered already");
-            output = Optional.of(new BodyOutput(this));
-        }
-        return output.get();
+        return answer.output();
     }
 
     @Override
     public boolean answered() {
-        return body.isPresent() || source.isPresent() || output.isPresent();
+        return answer.hasBody();
     }
 
     @Override
@@ -336,120 +312,5 @@ final class CallContext implements Context {
 
     void forgetStage() {
         stage = Optional.empty();
-    }
-
-    // ---- sending
-
-    /** Sends what stands here. */
-    void send() throws IOException {
-        if (output.isPresent()) {
-            output.get().close();
-        } else if (source.isPresent()) {
-            try (InputStream from = source.get(); OutputStream to = new BodyOutput(this)) {
-                copy(from, to);
-            }
-        } else {
-            sendWhole(body.orElse(new byte[0]));
-        }
-    }
-
-    private void copy(InputStream from, OutputStream to) throws IOException {
-        try {
-            from.transferTo(to);
-        } catch (IOException | RuntimeException cause) {
-            // Closing would end it as if it were whole.
-            ((BodyOutput) to).cut();
-            throw cause;
-        }
-    }
-
-    /** Sends an answer that is here in full; one that fits no frame goes on in chunks, with its length. */
-    void sendWhole(byte[] bytes) throws IOException {
-        int length = bytes.length;
-        boolean head = params.method().equals("HEAD");
-        if (length <= call.attachmentMax() || head) {
-            if (head && length > 0 && !headers.has(CONTENT_LENGTH)) headers.set(CONTENT_LENGTH, Integer.toString(length));
-            if (!call.reply(statusFor(length), checked(), head ? new byte[0] : bytes)) throw unsendable();
-        } else {
-            if (!headers.has(CONTENT_LENGTH)) headers.set(CONTENT_LENGTH, Integer.toString(length));
-            begin().writeWhole(bytes);
-        }
-    }
-
-    /** Sends status and headers of an answer whose body goes on. */
-    Outgoing begin() throws IOException {
-        Headers fixed = checked();
-        return call.begin(status == 0 ? 200 : status, fixed).orElseThrow(CallContext::unsendable);
-    }
-
-    private static IOException unsendable() {
-        return new IOException("call is answered already, or the headers of the answer fit no frame");
-    }
-
-    private int statusFor(int length) {
-        return status != 0 ? status : length > 0 || answered() ? 200 : 204;
-    }
-
-    private Headers checked() throws IOException {
-        Headers fixed = headers.build();
-        Optional<String> problem = ReplyRules.problem(status == 0 ? 200 : status, fixed);
-        if (problem.isPresent()) throw new IOException("answer cannot be sent: " + problem.get());
-        return fixed;
-    }
-
-    /** Forgets what was answered. Gives false when some of it is sent. */
-    boolean forget() {
-        if (output.map(BodyOutput::begun).orElse(false)) return false;
-        closeSource();
-        status = 0;
-        body = Optional.empty();
-        output = Optional.empty();
-        headers.remove(CONTENT_TYPE).remove(CONTENT_LENGTH).remove("content-encoding").remove("etag").remove("last-modified");
-        return true;
-    }
-
-    /** The handler stopped as it was asked to: nothing is to be sent. */
-    void stop() {
-        stopped = true;
-        cut();
-    }
-
-    boolean stopped() {
-        return stopped;
-    }
-
-    /** The answer that was begun ends unfinished. */
-    void cut() {
-        closeSource();
-        output.ifPresent(BodyOutput::cut);
-    }
-
-    private void closeSource() {
-        if (source.isEmpty()) return;
-        try {
-            source.get().close();
-        } catch (IOException nobodyReadsIt) {
-            // Its bytes are not wanted.
-        }
-        source = Optional.empty();
-    }
-
-    /** A query, decoded as HTML forms are. */
-    private record Query(Map<String, List<String>> values) {
-        static Query parse(String raw) {
-            Map<String, List<String>> values = new HashMap<>();
-            for (String pair : raw.split("&")) {
-                if (pair.isEmpty()) continue;
-                int equals = pair.indexOf('=');
-                String name = equals < 0 ? pair : pair.substring(0, equals);
-                String value = equals < 0 ? "" : pair.substring(equals + 1);
-                values.computeIfAbsent(FormText.decode(name), none -> new java.util.ArrayList<>()).add(FormText.decode(value));
-            }
-            return new Query(values);
-        }
-
-        List<String> all(String name) {
-            return values.getOrDefault(name, List.of());
-        }
     }
 }

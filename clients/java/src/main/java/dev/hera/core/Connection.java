@@ -10,6 +10,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
+import java.nio.channels.CancelledKeyException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
@@ -89,11 +90,15 @@ final class Connection implements AutoCloseable {
             release();
             return new HeraException("connection_lost", "cannot dial: " + cause.getMessage(), cause);
         }
+        session = new Session(worker, transport.certificate(), reader, this::wake, System.nanoTime());
         try {
-            session = new Session(worker, transport.certificate(), reader, this::wake, System.nanoTime());
             ending = loop();
-        } catch (IOException cause) {
+        } catch (IOException | CancelledKeyException cause) {
             ending = new HeraException("connection_lost", "connection lost: " + cause.getMessage(), cause);
+        } catch (RuntimeException | Error defect) {
+            // Ours, or memory that ran out: it costs this session and its calls, never the worker.
+            worker.log().error("broker {}: session failed", address, defect);
+            ending = new HeraException("internal_error", "session failed: " + defect, defect);
         }
         ending = session.finish(ending, unwritten());
         release();

@@ -72,8 +72,8 @@ final class FilterChain {
             rescue.answer(ctx, thrown);
         }
         try {
-            if (ctx.stopped() || ctx.call().isClosed()) ctx.cut();
-            else ctx.send();
+            if (ctx.answer().stopped() || ctx.call().isClosed()) ctx.answer().cut();
+            else ctx.answer().send();
         } catch (Throwable thrown) {
             rescue.failed(ctx, thrown);
         } finally {

@@ -45,7 +45,11 @@ final class HandlerPool implements Handlers {
             taken++;
             waiting.add(handler);
             wakeOne();
-            return true;
+            if (threads > 0) return true;
+            // The system gives no thread, and there is none that would come to it.
+            waiting.clear();
+            taken--;
+            return false;
         } finally {
             lock.unlock();
         }
@@ -67,18 +71,31 @@ final class HandlerPool implements Handlers {
             waking = true;
             work.signal();
         } else if (threads < most) {
-            waking = true;
-            threads++;
-            Thread thread = new Thread(this::run, "hera-handler-" + names.incrementAndGet());
-            thread.setDaemon(true);
-            thread.start();
+            startOne();
         }
+    }
+
+    private void startOne() {
+        Thread thread = new Thread(this::run, "hera-handler-" + names.incrementAndGet());
+        thread.setDaemon(true);
+        try {
+            thread.start();
+        } catch (OutOfMemoryError noThread) {
+            // The system is at its limit: those that there are have to do.
+            return;
+        }
+        waking = true;
+        threads++;
     }
 
     private void run() {
         for (Runnable handler = next(true); handler != null; handler = next(false)) {
             try {
                 handler.run();
+            } catch (RuntimeException | Error defect) {
+                // A thread that died of it would be missing.
+                Thread thread = Thread.currentThread();
+                thread.getUncaughtExceptionHandler().uncaughtException(thread, defect);
             } finally {
                 done();
             }

@@ -107,10 +107,8 @@ final class Link {
                 else return new HeraException("closed", "worker was stopped");
             }
             return next.run(address);
-        } catch (IOException | RuntimeException defect) {
-            // A defect of ours costs this session, never the worker.
-            worker.log().error("broker {}: session failed", address, defect);
-            return new HeraException("internal_error", "session failed: " + defect, defect);
+        } catch (IOException | RuntimeException cause) {
+            return new HeraException("internal_error", "no connection can be made: " + cause, cause);
         }
     }
 

@@ -5,7 +5,6 @@ import dev.hera.HeraException;
 import dev.hera.protocol.Code;
 import dev.hera.protocol.Json;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CancellationException;
@@ -34,10 +33,10 @@ final class Rescue {
         // A handler that stopped because its caller left did what it was asked to. At the deadline the broker has its own word for the caller, and
         // its cancel is on the way.
         if (ctx.cancelled() && isWordOfCancel(cause)) {
-            ctx.stop();
+            ctx.answer().stop();
             return;
         }
-        if (!ctx.forget()) {
+        if (!ctx.answer().forget()) {
             failed(ctx, cause);
             return;
         }
@@ -61,7 +60,7 @@ final class Rescue {
     /** Fails the call: {@code handler_failed}, or an answer that is cut short where one was begun. */
     void failed(CallContext ctx, Throwable thrown) {
         log.error("{} ({}) failed", ctx.endpoint(), ctx.requestId(), thrown);
-        ctx.cut();
+        ctx.answer().cut();
         ctx.call().fail(Code.HANDLER_FAILED, "the handler failed; its log tells why");
     }
 
@@ -102,10 +101,5 @@ final class Rescue {
                 || thrown instanceof CancellationException
                 || thrown instanceof IOException
                 || thrown instanceof HeraException known && known.code().equals(Code.CANCELLED.text());
-    }
-
-    /** What is written where text is asked for. */
-    static byte[] utf8(String text) {
-        return text.getBytes(StandardCharsets.UTF_8);
     }
 }

@@ -28,7 +28,6 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.LongPredicate;
 
 /**
  * The life of one connection, from the hello to its end (spec/protocol.md sections 3, 4, 6, 8).
@@ -74,6 +73,7 @@ final class Session {
     private final Pending<Asked> pending = new Pending<>(Handshake.PROVE_ID + 1);
     private final Map<Long, Call> calls = new ConcurrentHashMap<>();
     private final Map<Long, RemoteCall> remoteCalls = new ConcurrentHashMap<>();
+    private final BodyNotices notices = new BodyNotices(this);
     private final Queue<Call> postponed = new ConcurrentLinkedQueue<>();
     private final List<Call> arrived = new ArrayList<>();
     private final long began;
@@ -341,70 +341,21 @@ final class Session {
 
     private void notification(Message.Notification notification, byte[] attachment) {
         JsonNode params = notification.params().tree();
+        long id = params.path("id").asLong();
+        // Unknown notifications, and what crossed the end of its call, are dropped (P-9, P-36).
         if (params.path("remote").asBoolean()) {
-            remote(notification.method(), params, attachment);
+            RemoteCall call = remoteCalls.get(id);
+            if (call != null) notices.ofRemoteCall(call, notification.method(), params, attachment);
             return;
         }
-        Call call = calls.get(params.path("id").asLong());
-        // Unknown notifications, and what crossed the end of its call, are dropped (P-9, P-36).
+        Call call = calls.get(id);
         if (call == null) return;
-        boolean ofCall = params.path("body").asText().equals("call");
-        boolean ofReply = params.path("body").asText().equals("reply");
-        switch (notification.method()) {
-            case "cancel" -> {
-                call.cancel("call was cancelled");
-                over(call);
-            }
-            case "chunk" -> {
-                if (ofCall) call.incoming().ifPresent(body -> chunk(body, attachment));
-            }
-            case "end" -> {
-                if (ofCall) call.incoming().ifPresent(Incoming::end);
-            }
-            case "reset" -> {
-                if (ofCall) call.incoming().ifPresent(body -> body.fail("body was cut short by its sender"));
-                if (ofReply) call.unwanted();
-            }
-            case "credit" -> {
-                if (ofReply) credit(call::credit, params.path("bytes"));
-            }
-            default -> {}
+        if (notification.method().equals("cancel")) {
+            call.cancel("call was cancelled");
+            over(call);
+        } else {
+            notices.ofCall(call, notification.method(), params, attachment);
         }
-    }
-
-    /** About a call of ours (P-54). */
-    private void remote(String method, JsonNode params, byte[] attachment) {
-        RemoteCall call = remoteCalls.get(params.path("id").asLong());
-        if (call == null) return;
-        boolean ofCall = params.path("body").asText().equals("call");
-        boolean ofReply = params.path("body").asText().equals("reply");
-        switch (method) {
-            case "chunk" -> {
-                if (ofReply) call.receiving().ifPresent(body -> chunk(body, attachment));
-            }
-            case "end" -> {
-                if (ofReply) call.receiving().ifPresent(Incoming::end);
-            }
-            case "reset" -> {
-                if (ofReply) call.receiving().ifPresent(body -> body.fail("body was cut short by its sender"));
-                if (ofCall) call.sending().ifPresent(body -> body.close("receiver wants no more of this body"));
-            }
-            case "credit" -> {
-                if (ofCall) call.sending().ifPresent(body -> credit(body::credit, params.path("bytes")));
-            }
-            default -> {}
-        }
-    }
-
-    private void chunk(Incoming body, byte[] bytes) {
-        if (bytes.length == 0) fatal(Code.INVALID_REQUEST, "chunk is empty");
-        else if (!body.push(bytes)) fatal(Code.CREDIT_EXCEEDED, "more chunk bytes than were granted");
-    }
-
-    private void credit(LongPredicate body, JsonNode bytes) {
-        boolean fits = bytes.isInt() && bytes.intValue() >= 1;
-        if (!fits) fatal(Code.INVALID_PARAMS, "credit is not 1 to 2^31 - 1 bytes");
-        else if (!body.test(bytes.intValue())) fatal(Code.CREDIT_EXCEEDED, "credit is over 2^31 - 1 bytes");
     }
 
     private void response(Message.Response response, byte[] attachment) {

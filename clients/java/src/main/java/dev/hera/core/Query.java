@@ -2,12 +2,31 @@ package dev.hera.core;
 
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 
-/** Text as HTML forms encode it: {@code +} is a space, {@code %xx} a byte of UTF-8; an escape that is none stays as it is. */
-final class FormText {
-    private FormText() {}
+/** A query, decoded as HTML forms are: {@code +} is a space, {@code %xx} a byte of UTF-8; an escape that is none stays as it is. */
+record Query(Map<String, List<String>> values) {
+    static Query parse(String raw) {
+        Map<String, List<String>> values = new HashMap<>();
+        for (String pair : raw.split("&")) {
+            if (pair.isEmpty()) continue;
+            int equals = pair.indexOf('=');
+            String name = equals < 0 ? pair : pair.substring(0, equals);
+            String value = equals < 0 ? "" : pair.substring(equals + 1);
+            values.computeIfAbsent(decode(name), none -> new ArrayList<>()).add(decode(value));
+        }
+        return new Query(values);
+    }
 
-    static String decode(String text) {
+    /** All values of a name, in order. */
+    List<String> all(String name) {
+        return values.getOrDefault(name, List.of());
+    }
+
+    private static String decode(String text) {
         if (text.indexOf('%') < 0 && text.indexOf('+') < 0) return text;
         byte[] raw = text.getBytes(StandardCharsets.UTF_8);
         ByteArrayOutputStream decoded = new ByteArrayOutputStream(raw.length);
