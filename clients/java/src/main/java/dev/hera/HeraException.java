@@ -96,6 +96,13 @@ public final class HeraException extends RuntimeException {
         return failed;
     }
 
+    /**
+     * {@return the same failure of a call that an earlier attempt may have run}
+     */
+    public HeraException thatMayHaveRun() {
+        return ofCall(code, getMessage(), status, "maybe", requestId, retryAfter);
+    }
+
     private HeraException(
             String code, String message, int status, List<RefusedEndpoint> endpoints, String executed, String requestId, Throwable cause) {
         super(message);

@@ -6,6 +6,7 @@ import dev.hera.protocol.Failure;
 import dev.hera.protocol.Frame;
 import dev.hera.protocol.Heads;
 import dev.hera.protocol.Message;
+import dev.hera.protocol.ReplyRules;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -113,13 +114,27 @@ final class RemoteCall {
             return;
         }
         JsonNode result = response.result().tree();
+        if (!isReply(result)) {
+            garbled("answer is not a status and headers");
+            return;
+        }
         Incoming body = new Incoming(session.outlet(), BodyName.ofRemoteReply(id), attachment, this::settle);
         receiving = Optional.of(body);
         if (!result.path("more").asBoolean()) body.end();
         outcome.complete(new Outcome.Answered(result, body));
     }
 
-    /** The answer was no message. */
+    /** What P-33 asks for; whatever else a broker may have passed on is no answer. */
+    private static boolean isReply(JsonNode result) {
+        JsonNode status = result.path("status");
+        if (!status.isInt() || !ReplyRules.isStatus(status.intValue()) || !result.path("headers").isArray()) return false;
+        for (JsonNode pair : result.path("headers")) {
+            if (pair.size() != 2 || !pair.path(0).isTextual() || !pair.path(1).isTextual()) return false;
+        }
+        return !result.has("more") || result.path("more").isBoolean();
+    }
+
+    /** The answer was no message, or none that can be. */
     void garbled(String reason) {
         outcome.complete(new Outcome.Failed(Failure.of(Failure.badReply(reason))));
         end("answer cannot be read");

@@ -68,25 +68,32 @@ final class RemoteCaller {
         Set<Session> tried = new HashSet<>();
         Optional<HeraException> noWorker = Optional.empty();
         boolean repeated = false;
+        // Once a broker was lost that may have had it, what a later one says of its own try is not the whole story.
+        boolean handedOver = false;
         while (true) {
             Optional<Session> session = choose(tried);
-            if (session.isEmpty()) throw noWorker.orElseGet(() -> failed("no_broker", 503, "no", "no broker is connected that takes calls", asked));
+            if (session.isEmpty()) {
+                HeraException none = noWorker.orElseGet(() -> failed("no_broker", 503, "no", "no broker is connected that takes calls", asked));
+                throw handedOver ? none.thatMayHaveRun() : none;
+            }
             tried.add(session.get());
             RemoteCall.Outcome outcome = attempt(session.get(), asked, deadline);
             if (outcome instanceof RemoteCall.Outcome.Answered answered) return result(answered, asked);
             if (outcome instanceof RemoteCall.Outcome.Late late) {
-                throw failed("deadline_exceeded", 504, late.handedOver() ? "maybe" : "no", "no answer came before the deadline", asked);
+                throw failed("deadline_exceeded", 504, late.handedOver() || handedOver ? "maybe" : "no", "no answer came before the deadline", asked);
             }
             if (outcome instanceof RemoteCall.Outcome.Lost lost) {
                 boolean again = !lost.handedOver() || asked.repeatable();
+                handedOver |= lost.handedOver();
                 if (repeated || !again) {
-                    throw failed("broker_lost", 502, lost.handedOver() ? "maybe" : "no", "connection ended before the answer", asked);
+                    throw failed("broker_lost", 502, handedOver ? "maybe" : "no", "connection ended before the answer", asked);
                 }
                 repeated = true;
             } else if (outcome instanceof RemoteCall.Outcome.Broken broken) {
                 throw new HeraException("body_reset", "body of the call cannot be read: " + broken.cause(), broken.cause());
             } else if (outcome instanceof RemoteCall.Outcome.Failed failed) {
-                HeraException error = error(failed.failure(), asked);
+                HeraException said = error(failed.failure(), asked);
+                HeraException error = handedOver ? said.thatMayHaveRun() : said;
                 boolean canGoOn = error.code().equals("no_worker") && asked.options().streamBody().isEmpty();
                 if (!canGoOn) throw error;
                 noWorker = Optional.of(error);
@@ -120,7 +127,8 @@ final class RemoteCaller {
     }
 
     private RemoteCall.Outcome attempt(Session session, Asked asked, long deadline) {
-        long left = (deadline - System.nanoTime()) / 1_000_000;
+        // Rounded up: the deadline of the call within which this one is made comes first, and its caller is told by its own broker.
+        long left = (deadline - System.nanoTime() + 999_999) / 1_000_000;
         if (left < 1) return new RemoteCall.Outcome.Late(false);
         byte[] whole = asked.body().orElse(Frame.NOTHING);
         boolean more = asked.options().streamBody().isPresent() || whole.length > session.attachmentMax();
