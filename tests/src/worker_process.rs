@@ -144,19 +144,20 @@ fn program(language: Language) -> Command {
             node.arg(root().join("tests/workers/worker.mjs"));
             node
         }
-        Language::Java => java("Worker.java"),
+        Language::Java => java("Worker"),
     }
 }
 
 /// A program of `tests/workers` on the Java client, which Maven has compiled.
-pub fn java(source: &str) -> Command {
+pub fn java(class: &str) -> Command {
     let target = root().join("clients/java/target");
     let libraries = std::fs::read_to_string(target.join("runtime.classpath"))
-        .expect("clients/java is compiled: mvn -f clients/java process-classes");
+        .expect("clients/java is compiled: mvn -f clients/java test-compile");
+    let (classes, workers) = (target.join("classes"), target.join("test-classes"));
     let mut java = Command::new("java");
     java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
-    java.arg(format!("{}:{}", target.join("classes").display(), libraries.trim()));
-    java.arg(root().join("tests/workers").join(source));
+    java.arg(format!("{}:{}:{}", classes.display(), workers.display(), libraries.trim()));
+    java.arg(class);
     java
 }
 

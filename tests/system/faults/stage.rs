@@ -291,7 +291,7 @@ fn program(language: Language) -> Command {
             node.arg(root().join("tests/workers/ledger.mjs"));
             node
         }
-        Language::Java => java("Ledger.java"),
+        Language::Java => java("Ledger"),
     }
 }
 

@@ -115,7 +115,7 @@ impl Stage {
                 node.arg(root().join("tests/workers/scenario.mjs"));
                 node
             }
-            Language::Java => java("Scenario.java"),
+            Language::Java => java("Scenario"),
         };
         WorkerProcess::spawn(&mut program, name, &self.orders)
     }
