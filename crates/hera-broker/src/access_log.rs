@@ -15,7 +15,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A buffer is handed over when it has this many bytes, and at each tick of its core.
 pub const HAND_OVER: usize = 32 * 1024;
@@ -42,7 +42,7 @@ impl LogBuffer {
     }
 
     /// Adds a line: `write` adds members behind the time and the request id.
-    fn push(&self, core: &Core, request_id: &str, write: impl FnOnce(&mut Line<'_>)) {
+    fn push(&self, core: &Core, at: Instant, request_id: &str, write: impl FnOnce(&mut Line<'_>)) {
         if self.writer.is_none() {
             return;
         }
@@ -52,7 +52,7 @@ impl LogBuffer {
             lines.reserve(HAND_OVER + LINE_BYTES);
         }
         lines.extend_from_slice(b"{\"time\":\"");
-        self.stamp.borrow_mut().write(&mut lines, crate::clock::unix_ms());
+        self.stamp.borrow_mut().write(&mut lines, core.wall.ms_at(at));
         let mut line = Line(&mut lines);
         line.plain("\",\"request_id\":", request_id);
         write(&mut line);
@@ -212,9 +212,9 @@ impl Line<'_> {
     }
 }
 
-/// Notes a call that is over.
-pub fn write(call: &Call, done: &Done) {
-    call.core.log.push(&call.core, &call.request_id, |line| {
+/// Notes a call that is over, since `at`.
+pub fn write(call: &Call, done: &Done, at: Instant) {
+    call.core.log.push(&call.core, at, &call.request_id, |line| {
         match &call.who {
             Who::Unknown => line.optional(",\"token\":", None),
             Who::Token(caller) => line.text(",\"token\":", &caller.record.name),
@@ -249,7 +249,7 @@ pub fn write(call: &Call, done: &Done) {
 /// Notes a head that never became a call. Nothing of it is shown: it may hold anything.
 pub fn refused_head(core: &Core, connection: &Connection, request_id: &str, refusal: &Refusal) {
     core.counters().refused(refusal.code);
-    core.log.push(core, request_id, |line| {
+    core.log.push(core, Instant::now(), request_id, |line| {
         line.plain(",\"ip\":", &connection.ip);
         line.number(",\"status\":", u64::from(refusal.status()));
         line.plain(",\"code\":", refusal.code.as_str());

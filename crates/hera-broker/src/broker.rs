@@ -279,6 +279,7 @@ async fn tick(core: Rc<Core>) {
         every.tick().await;
         let now = Instant::now();
         core.pulse.tick(now);
+        core.wall.tick(now);
         core.alarms.tick(now);
         core.log.hand_over(&core);
         second += 1;

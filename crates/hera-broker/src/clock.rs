@@ -1,6 +1,7 @@
 //! The wall clock, and the pauses that are not alarms. Everything else takes time as an argument.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970; 0 on a machine whose clock stands before that.
 pub fn unix_ms() -> u64 {
@@ -10,6 +11,35 @@ pub fn unix_ms() -> u64 {
 /// Seconds since 1970.
 pub fn unix_now() -> u64 {
     unix_ms() / 1000
+}
+
+/// The wall clock of one core: looked at with each tick, and reckoned from there. A look costs as much as a look-up among a thousand routes.
+#[derive(Debug)]
+pub struct WallClock {
+    seen: Cell<(Instant, u64)>,
+}
+
+impl WallClock {
+    /// Begins with a look.
+    pub fn new(now: Instant) -> WallClock {
+        WallClock { seen: Cell::new((now, unix_ms())) }
+    }
+
+    /// Looks again.
+    pub fn tick(&self, now: Instant) {
+        self.seen.set((now, unix_ms()));
+    }
+
+    /// Milliseconds since 1970 at the last tick.
+    pub fn recent_ms(&self) -> u64 {
+        self.seen.get().1
+    }
+
+    /// Milliseconds since 1970 at a moment since the last tick.
+    pub fn ms_at(&self, at: Instant) -> u64 {
+        let (seen, unix_ms) = self.seen.get();
+        unix_ms + at.saturating_duration_since(seen).as_millis() as u64
+    }
 }
 
 /// Waits, without holding the core.

@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::access_log::LogBuffer;
 use crate::alarm::Alarms;
+use crate::clock::WallClock;
 use crate::config::Config;
 use crate::drain::Phase;
 use crate::exchange::Exchange;
@@ -94,6 +95,8 @@ pub struct Core {
     pub alarms: Rc<Alarms>,
     /// Whether it was frozen a moment ago.
     pub pulse: Pulse,
+    /// What time it is elsewhere.
+    pub wall: WallClock,
     /// Its dice.
     pub rng: RefCell<Rng>,
     /// Its part of the access log.
@@ -116,6 +119,7 @@ impl Core {
             id,
             alarms: Alarms::new(shared.start),
             pulse: Pulse::new(Instant::now()),
+            wall: WallClock::new(Instant::now()),
             rng: RefCell::new(Rng::new(seed)),
             log,
             date: RefCell::new(crate::clock::http_date()),

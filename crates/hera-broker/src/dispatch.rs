@@ -139,15 +139,17 @@ pub async fn dispatch(
     call: &mut Call,
     body: Attachment,
     rest: Option<Source>,
+    now: Instant,
 ) -> Result<Dispatched, Unanswered> {
     let core = call.core.clone();
     let mut rest = rest;
     let streamed = rest.is_some();
     let mut maybe_started = false;
     let mut exclude = None;
+    let mut now = now;
     loop {
         call.attempts += 1;
-        let picked = pick_or_wait(call, &body, streamed, exclude).await;
+        let picked = pick_or_wait(call, &body, streamed, exclude, now).await;
         let Picked { route, params, target, flight, at: sent } = match picked {
             Ok(picked) => picked,
             Err(Unanswered::Refused(mut refusal)) => {
@@ -199,6 +201,7 @@ pub async fn dispatch(
                 {
                     core.counters().retries.add(1);
                     exclude = Some(session);
+                    now = at;
                     continue;
                 }
                 return Err(refuse(&failure, maybe_started).into());
@@ -264,9 +267,9 @@ async fn pick_or_wait(
     body: &Attachment,
     streamed: bool,
     exclude: Option<SessionAddr>,
+    begun: Instant,
 ) -> Result<Picked, Unanswered> {
     let core = call.core.clone();
-    let begun = Instant::now();
     let mut now = begun;
     let mut queued: Option<Queued> = None;
     loop {

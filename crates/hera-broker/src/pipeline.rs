@@ -25,7 +25,9 @@ use std::time::{Duration, Instant};
 /// Answers one request.
 pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incoming>) -> Next {
     if is_own(incoming.raw_path()) {
-        return Box::pin(own_page(&core, &connection, &incoming)).await;
+        let next = Box::pin(own_page(&core, &connection, &incoming)).await;
+        connection.idle_since(Instant::now());
+        return next;
     }
     let mut call = Call::begin(core, &connection, incoming);
     let (_in_flight, outcome) = match InFlight::begin(&call.core) {
@@ -38,9 +40,11 @@ pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incom
         Err(Unanswered::Refused(refusal)) => Box::pin(call.send_refusal(&connection, refusal)).await,
         Err(Unanswered::Gone) => (Next::Gone, access_log::Done::gone()),
     };
-    call.timing.total = call.begun.elapsed();
+    let now = Instant::now();
+    call.timing.total = now.saturating_duration_since(call.begun);
+    connection.idle_since(now);
     metrics::count(&call, &done);
-    access_log::write(&call, &done);
+    access_log::write(&call, &done, now);
     next
 }
 
@@ -70,7 +74,8 @@ impl Call {
             Err(Denied::Unknown(digest)) => Box::pin(self.identify_later(connection, digest)).await,
             identified => identified,
         };
-        self.timing.auth = self.begun.elapsed();
+        let known = Instant::now();
+        self.timing.auth = known.saturating_duration_since(self.begun);
         identified.map_err(|denied| match denied {
             Denied::Refused(refusal) => refusal,
             Denied::Unknown(_) => auth::unauthorized(),
@@ -81,7 +86,10 @@ impl Call {
             Box::pin(self.still_wanted(connection)).await?;
         }
         let (body, rest) = self.read_body(connection, &route).await?;
-        dispatch::dispatch(self, body, rest).await
+        // Between the two nothing waits but for a body.
+        let waited = self.waited || rest.is_some() || !body.is_empty();
+        let now = if waited { Instant::now() } else { known };
+        dispatch::dispatch(self, body, rest, now).await
     }
 
     /// `Hera-Timeout: 1500ms` or `2s`: shortens, never lengthens.

@@ -112,9 +112,10 @@ async fn run(core: Rc<Core>, remote: &Rc<Remote>, given: RemoteCall, body: Attac
         }
         Err(Unanswered::Gone) => access_log::Done::gone(),
     };
-    call.timing.total = call.begun.elapsed();
+    let now = Instant::now();
+    call.timing.total = now.saturating_duration_since(call.begun);
     metrics::count(&call, &done);
-    access_log::write(&call, &done);
+    access_log::write(&call, &done, now);
 }
 
 impl Call {
@@ -129,10 +130,11 @@ impl Call {
         self.canonical_path()?;
         self.may_call(remote)?;
         self.may_nest()?;
-        self.timing.auth = self.begun.elapsed();
+        let now = Instant::now();
+        self.timing.auth = now.saturating_duration_since(self.begun);
         let route = self.route()?;
         self.set_deadline(&route, asked);
-        if self.deadline <= Instant::now() {
+        if self.deadline <= now {
             let detail = "this broker stood still, and the deadline passed before it read the call";
             return Err(Refusal::new(Code::DeadlineExceeded, detail).not_started().into());
         }
@@ -147,7 +149,7 @@ impl Call {
         }
         let rest =
             more.then(|| Source::Worker(RemoteBody::begin(remote.clone(), bytes, route.body_bytes_max)));
-        dispatch::dispatch(self, body, rest).await
+        dispatch::dispatch(self, body, rest, now).await
     }
 
     /// Whether the worker's key covers this call; the refusal names the command that would make it.

@@ -11,10 +11,10 @@ pub fn accepted(given: &[u8]) -> Option<&str> {
     std::str::from_utf8(given).ok().filter(|_| fits)
 }
 
-/// A new one. Its random bits come from the core's dice: it has to be unique, not secret.
+/// A new one, of the time of the last tick. Its random bits come from the core's dice: it has to be unique, not secret.
 pub fn fresh(core: &Core) -> String {
     let mut rng = core.rng.borrow_mut();
-    uuid_v7(crate::clock::unix_ms(), rng.next_u64(), rng.next_u64())
+    uuid_v7(core.wall.recent_ms(), rng.next_u64(), rng.next_u64())
 }
 
 fn uuid_v7(unix_ms: u64, a: u64, b: u64) -> String {

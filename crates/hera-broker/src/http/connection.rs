@@ -71,6 +71,7 @@ pub struct Connection {
     ended: Cell<bool>,
     reading: Alarm,
     writing: Alarm,
+    idle_since: Cell<Instant>,
     core: Rc<Core>,
 }
 
@@ -106,6 +107,7 @@ impl Connection {
             ended: Cell::new(false),
             reading,
             writing,
+            idle_since: Cell::new(Instant::now()),
             core: core.clone(),
         })
     }
@@ -129,6 +131,11 @@ impl Connection {
         }
     }
 
+    /// Its last call was over then.
+    pub fn idle_since(&self, at: Instant) {
+        self.idle_since.set(at);
+    }
+
     /// What was read and not used yet.
     pub fn input(&self) -> RefMut<'_, BytesMut> {
         self.input.borrow_mut()
@@ -139,7 +146,7 @@ impl Connection {
         let mut begun = !self.input().is_empty();
         let mut timed = false;
         if !begun {
-            self.reading.set(Instant::now() + IDLE_TIME);
+            self.reading.set(self.idle_since.get() + IDLE_TIME);
         }
         loop {
             if begun {
