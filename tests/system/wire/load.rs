@@ -98,7 +98,8 @@ fn worker_that_claims_to_be_idle_gets_at_most_twice_its_share() {
 
     let all: u64 = liar.calls() + honest.iter().map(|worker| worker.calls()).sum::<u64>();
     assert_eq!(all, 400);
-    assert!(liar.calls() <= 200, "{} of 400 went to one of four", liar.calls());
+    // Of two that are drawn one is chosen, so the best of four gets a call whenever it is drawn: half of them, and what chance adds (four deviations).
+    assert!(liar.calls() <= 240, "{} of 400 went to one of four", liar.calls());
 }
 
 #[test]
