@@ -22,6 +22,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+/// Two of HAProxy's checks have failed after a little over a second.
+const FROZEN: Duration = Duration::from_millis(1_500);
+
 /// Answers one request.
 pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incoming>) -> Next {
     if is_own(incoming.raw_path()) {
@@ -314,6 +317,7 @@ async fn own_page(core: &Rc<Core>, connection: &Rc<Connection>, incoming: &Incom
         _ => None,
     };
     let (status, text) = match readiness {
+        Some(Readiness::Ready) if stands_after_a_freeze(core) => (503, "frozen a moment ago\n"),
         Some(Readiness::Ready) => (200, "ready\n"),
         Some(Readiness::Draining) => (404, "draining\n"),
         Some(Readiness::Young) => (503, "young\n"),
@@ -332,6 +336,13 @@ async fn own_page(core: &Rc<Core>, connection: &Rc<Connection>, incoming: &Incom
         Ok(()) => Next::Close,
         Err(_) => Next::Gone,
     }
+}
+
+/// Whether this broker was frozen for so long that whoever asks for it has given it up, and still reads what waited meanwhile: a call that came now
+/// would be taken for as old (`pulse.rs`). After a shorter stall nobody has given it up, and nobody shall.
+fn stands_after_a_freeze(core: &Core) -> bool {
+    let now = Instant::now();
+    core.pulse.late_arrival(now).is_some_and(|since| now.saturating_duration_since(since) > FROZEN)
 }
 
 /// Whom a proxy speaks for: the last entry, which the proxy itself added.

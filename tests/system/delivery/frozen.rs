@@ -39,3 +39,21 @@ fn frozen_broker_runs_no_call_whose_caller_left_or_whose_time_is_over() {
     assert_eq!(patient.response().status, 200);
     assert_eq!(runs.load(Ordering::Relaxed) - before, 1, "the patient one alone");
 }
+
+#[test]
+fn broker_that_was_frozen_is_not_ready_until_it_read_what_waited() {
+    let broker = TestBroker::start();
+    let ready = Request::get("/-/ready");
+    wait_until("it to be ready", || broker.ask(&ready).status == 200);
+    let mut prober = broker.caller();
+
+    broker.signal("STOP");
+    prober.send(&ready.bytes());
+    let frozen = Instant::now();
+    wait_at_most(Duration::from_secs(5), "the freeze to last", || frozen.elapsed() > Duration::from_secs(2));
+    broker.signal("CONT");
+
+    let answer = prober.response();
+    assert_eq!((answer.status, answer.text()), (503, "frozen a moment ago\n"));
+    wait_until("it to be ready again", || broker.ask(&ready).status == 200);
+}
