@@ -151,9 +151,10 @@ fn program(language: Language) -> Command {
 /// A program of `tests/workers` on the Java client, which Maven has compiled.
 pub fn java(class: &str) -> Command {
     let target = root().join("clients/java/target");
-    let libraries = std::fs::read_to_string(target.join("runtime.classpath"))
-        .expect("clients/java is compiled: mvn -f clients/java test-compile");
     let (classes, workers) = (target.join("classes"), target.join("test-classes"));
+    let libraries = std::fs::read_to_string(target.join("runtime.classpath")).unwrap_or_default();
+    let compiled = !libraries.is_empty() && workers.join(format!("{class}.class")).exists();
+    assert!(compiled, "the Java workers are not compiled: mvn -f clients/java test-compile");
     let mut java = Command::new("java");
     java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
     java.arg(format!("{}:{}:{}", classes.display(), workers.display(), libraries.trim()));

@@ -48,21 +48,33 @@ pub(crate) fn run(args: Call) -> Result<(), Failure> {
         if let Some(timeout) = timeout {
             call = call.timeout(timeout);
         }
-        let mut reply = call.reply_bytes_max(u64::MAX).await.map_err(failed)?;
-        let body = reply.body().await.map_err(failed)?;
-        show(&reply, &body, args.json)?;
-        client.drain().await;
+        let reply = call.await.map_err(failed)?;
         let status = reply.status();
+        if args.json {
+            as_json(reply).await?
+        } else {
+            as_it_comes(reply).await?
+        }
+        client.drain().await;
         if status < 400 { Ok(()) } else { Err(Failure::new(format!("the worker answered {status}"))) }
     })?
 }
 
-fn show(reply: &Reply, body: &Bytes, as_json: bool) -> Result<(), Failure> {
-    if !as_json {
-        let millis = reply.took().as_secs_f64() * 1000.0;
-        output::tell(&format!("{} from {} in {millis:.1} ms", reply.status(), reply.worker()));
-        return output::bytes(body);
+/// The body piece by piece, so that one of any length needs no memory.
+async fn as_it_comes(reply: Reply) -> Result<(), Failure> {
+    let millis = reply.took().as_secs_f64() * 1000.0;
+    output::tell(&format!("{} from {} in {millis:.1} ms", reply.status(), reply.worker()));
+    let mut body = reply.into_body();
+    while let Some(piece) = body.chunk().await {
+        let piece = piece.map_err(|error| Failure::new(format!("the answer broke off: {error}")))?;
+        output::bytes(&piece)?;
     }
+    Ok(())
+}
+
+/// All of it in one object; the body is at most what the library gathers, 16 MiB.
+async fn as_json(mut reply: Reply) -> Result<(), Failure> {
+    let body = reply.body().await.map_err(failed)?;
     let mut headers = Map::new();
     for (name, value) in reply.headers() {
         // Of a name that stands twice, all values in a list.
@@ -72,8 +84,8 @@ fn show(reply: &Reply, body: &Bytes, as_json: bool) -> Result<(), Failure> {
             Some(first) => *first = json!([first.take(), value]),
         }
     }
-    let body = serde_json::from_slice::<Value>(body)
-        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()));
+    let body = serde_json::from_slice::<Value>(&body)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     output::json(&json!({
         "status": reply.status(),
         "headers": headers,
