@@ -19,6 +19,9 @@ pub fn pick(
     rng: &mut Rng,
     exclude: Option<usize>,
 ) -> Option<usize> {
+    if n == 1 {
+        return exclude.is_none_or(|not| not != 0).then(|| costs(0)).flatten().map(|_| 0);
+    }
     let (first, first_cost) = draw(&costs, n, rng, [exclude, None])?;
     let Some((second, second_cost)) = draw(&costs, n, rng, [exclude, Some(first)]) else {
         return Some(first);

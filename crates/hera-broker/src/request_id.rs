@@ -20,17 +20,25 @@ pub fn fresh(core: &Core) -> String {
 fn uuid_v7(unix_ms: u64, a: u64, b: u64) -> String {
     let high = (unix_ms << 16) | 0x7000 | (a & 0x0fff);
     let low = 0x8000_0000_0000_0000 | (b >> 2);
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 36];
-    let bits = u128::from(high) << 64 | u128::from(low);
-    let mut digit = 32;
-    for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
-        for place in &mut text[group] {
-            digit -= 1;
-            *place = DIGITS[(bits >> (4 * digit)) as usize & 15];
-        }
-    }
+    text[..8].copy_from_slice(&hex((high >> 32) as u32));
+    let [middle, low_half] = [high as u32, (low >> 32) as u32].map(hex);
+    text[9..13].copy_from_slice(&middle[..4]);
+    text[14..18].copy_from_slice(&middle[4..]);
+    text[19..23].copy_from_slice(&low_half[..4]);
+    text[24..28].copy_from_slice(&low_half[4..]);
+    text[28..].copy_from_slice(&hex(low as u32));
     String::from_utf8(text.into()).unwrap_or_default()
+}
+
+/// The eight digits of a number, all at once: each half byte is moved into a byte of its own, and each byte becomes its digit.
+fn hex(number: u32) -> [u8; 8] {
+    let spread = |word: u64, by: u32, mask: u64| (word | word << by) & mask;
+    let word = spread(u64::from(number), 16, 0x0000_ffff_0000_ffff);
+    let word = spread(word, 8, 0x00ff_00ff_00ff_00ff);
+    let word = spread(word, 4, 0x0f0f_0f0f_0f0f_0f0f);
+    let is_letter = ((word + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    (word + 0x3030_3030_3030_3030 + is_letter * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -42,6 +50,13 @@ mod tests {
         let id = uuid_v7(0x0191_2345_6789, u64::MAX, 0);
         assert_eq!(id, "01912345-6789-7fff-8000-000000000000");
         assert_eq!(accepted(id.as_bytes()), Some(id.as_str()));
+    }
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in [0, 1, 0x0123_4567, 0x89ab_cdef, 0x9a9a_a9a9, u32::MAX] {
+            assert_eq!(hex(number), *format!("{number:08x}").as_bytes());
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 /// Byte ranges into the looked-up path, in the order of the pattern's parameters, still percent-encoded.
-pub type Params = SmallVec<[Range<u32>; 8]>;
+pub type Params = SmallVec<[Range<u32>; 4]>;
 
 /// What a lookup gives.
 #[derive(Clone, Debug, PartialEq, Eq)]

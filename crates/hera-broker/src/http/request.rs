@@ -41,6 +41,8 @@ pub struct Incoming {
     /// The header lines.
     fields: Box<[u8]>,
     headers: SmallVec<[Place; 24]>,
+    /// A bit for each name, by [`bit_of`]: most look-ups are for a header that is not there.
+    names: u64,
     /// 0 for HTTP/1.0, 1 for HTTP/1.1.
     pub minor: u8,
     /// How the body's end is known.
@@ -111,6 +113,7 @@ impl Incoming {
             line: line.into_boxed_str(),
             headers: places.collect(),
             fields: input[first..whole].into(),
+            names: 0,
             minor,
             framing: Framing::None,
             expects_continue: false,
@@ -119,7 +122,9 @@ impl Incoming {
         });
         input.advance(whole);
         for Place { name: (from, to), .. } in &incoming.headers {
-            incoming.fields[usize::from(*from)..usize::from(*to)].make_ascii_lowercase();
+            let name = &mut incoming.fields[usize::from(*from)..usize::from(*to)];
+            name.make_ascii_lowercase();
+            incoming.names |= bit_of(name);
         }
         incoming.judge()?;
         Ok(Some(incoming))
@@ -129,7 +134,9 @@ impl Incoming {
     pub fn of_remote(call: &RemoteCall) -> Box<Incoming> {
         let mut fields = Vec::with_capacity(256);
         let mut headers = SmallVec::new();
+        let mut names = 0;
         let mut add = |name: &[u8], value: &[u8]| {
+            names |= bit_of(name);
             let mut place = |part: &[u8]| {
                 let from = fields.len() as u16;
                 fields.extend_from_slice(part);
@@ -159,6 +166,7 @@ impl Incoming {
             method_end: target,
             headers,
             fields: fields.into_boxed_slice(),
+            names,
             minor: 1,
             framing: Framing::None,
             expects_continue: false,
@@ -189,7 +197,11 @@ impl Incoming {
 
     /// Headers in order, names in lower case: tokens of RFC 9110, so ASCII without quotes.
     pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.headers.iter().map(|place| (self.bytes(place.name), self.bytes(place.value)))
+        self.all_of(&self.headers)
+    }
+
+    fn all_of<'a>(&'a self, places: &'a [Place]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        places.iter().map(|place| (self.bytes(place.name), self.bytes(place.value)))
     }
 
     /// The first value of a header.
@@ -199,7 +211,8 @@ impl Incoming {
 
     /// All values of a header.
     pub fn header_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.headers().filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+        let places = if self.names & bit_of(name.as_bytes()) == 0 { &[] } else { &self.headers[..] };
+        self.all_of(places).filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// Whether a header ends here: hop-by-hop by RFC 9110 section 7.6.1, or named by `Connection`.
@@ -278,11 +291,12 @@ impl Incoming {
         if !is_host(host) {
             return Err(bad("Host is not a host and a port"));
         }
-        if self.target().contains('#') {
-            return Err(bad("target has a fragment"));
-        }
+        let target = self.target;
+        let mark = memchr::memchr2(b'#', b'?', self.target().as_bytes()).map(|at| target + at);
+        let query = mark.unwrap_or(self.line.len());
+        refuse_if(self.line[query..].contains('#'), "target has a fragment")?;
         self.target = self.origin_form(host)?;
-        self.path_end = self.line[self.target..].find('?').map_or(self.line.len(), |at| self.target + at);
+        self.path_end = query;
 
         self.framing = match (chunked, length) {
             (true, _) => Framing::Chunked,
@@ -317,6 +331,11 @@ impl Incoming {
         }
         Ok(self.line.len() - path.len())
     }
+}
+
+/// Where a name has its bit in [`Incoming::names`].
+fn bit_of(name: &[u8]) -> u64 {
+    1 << ((5 * name.len() + usize::from(name.first().copied().unwrap_or_default())) % 64)
 }
 
 /// Whether what came so far can still become a head.
@@ -362,9 +381,8 @@ fn names_a_version(input: &[u8]) -> bool {
 
 /// The parser takes a bare LF for the end of a line, as proxies in front may not: such a head has two readings, and is refused.
 fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
-    // A byte is LF exactly where the one before it is CR. Without a branch, so that it becomes vector instructions.
-    let ends = |bad, (before, byte): (&u8, &u8)| bad | ((*byte == b'\n') != (*before == b'\r'));
-    if head.first() == Some(&b'\n') || head.iter().zip(&head[1..]).fold(false, ends) {
+    // A CR without its LF, it refuses by itself.
+    if memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r') {
         return Err(Refusal::new(Code::BadRequest, "a line does not end in CR LF"));
     }
     Ok(())
