@@ -241,7 +241,7 @@ impl Stage {
             session: (SessionAddr { core: 0, key: self.connection.exchange.key }, 1),
         };
         self.runtime.block_on(async {
-            let sent = response::send(&self.core, &self.connection, answer, &about).await;
+            let sent = response::send(&self.core, &self.connection, Box::new(answer), about).await;
             self.connection.write_all(BEHIND, &[]).await.unwrap();
             sent
         })

@@ -13,8 +13,8 @@ use crate::remote::{Remote, Service};
 use crate::rescue::Refusal;
 use crate::submit::{Source, Upload};
 use crate::worker::roster::{Route, Worker};
-use hera_protocol::Code;
 use hera_protocol::limits::{ATTACHMENT_BYTES_MAX, TIMEOUT_MS_DEFAULT};
+use hera_protocol::{Attachment, Code};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -51,6 +51,10 @@ pub struct Call {
     pub wants_425: bool,
     /// Bytes that its body announced.
     pub announced: Option<u64>,
+    /// Its body where it fits an attachment, else the beginning.
+    pub body: Attachment,
+    /// Where the rest of its body comes from, until it is on its way.
+    pub source: Option<Box<Source>>,
     /// Its route.
     pub route: Option<Arc<Route>>,
     /// The same with its parameters, until a worker is picked from it.
@@ -67,6 +71,8 @@ pub struct Call {
     pub rest: Option<BodyReader>,
     /// It was read late, because this broker was frozen.
     pub waited: bool,
+    /// Counts it for its broker.
+    pub in_flight: Option<InFlight>,
     /// Counts it for its token.
     pub counted: Option<auth::Counted>,
     /// Counts the bytes of its body.
@@ -128,6 +134,8 @@ impl Call {
             trusted: false,
             wants_425: false,
             announced: None,
+            body: Attachment::empty(),
+            source: None,
             route: None,
             found: None,
             worker: None,
@@ -136,6 +144,7 @@ impl Call {
             upload: None,
             rest: None,
             waited: false,
+            in_flight: None,
             counted: None,
             held: None,
         }

@@ -5,12 +5,12 @@ use crate::core::Core;
 use crate::http::connection::Fault;
 use crate::mail::{Answer, Event, Failure, Mail, SessionAddr, ToSession};
 use crate::rescue::Refusal;
-use crate::submit::{Source, submit, upload};
+use crate::submit::{submit, upload};
 use crate::worker::roster::{Lane, Route, RouteState, RoutingTable, Target, Worker};
 use hera_balance::health::{self, Judgement};
 use hera_balance::{load, picker};
 use hera_protocol::message::stream::Body;
-use hera_protocol::{Attachment, Code, Executed};
+use hera_protocol::{Code, Executed};
 use hera_route::table::{Lookup, Params};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub struct Dispatched {
     /// The answer's head, and its body or the beginning.
-    pub answer: Answer,
+    pub answer: Box<Answer>,
     /// Where the rest comes from.
     pub session: (SessionAddr, u64),
     /// Counts the call for its worker until its body is over.
@@ -134,23 +134,20 @@ pub fn route(core: &Core, method: &str, path: &str, wants_425: bool) -> Result<F
 
 /// Sends the call to a worker and waits for the head of its answer.
 ///
-/// `upload` is left running in `call` when the body still goes on after the answer came.
-pub async fn dispatch(
-    call: &mut Call,
-    body: Attachment,
-    rest: Option<Source>,
-    now: Instant,
-) -> Result<Dispatched, Unanswered> {
-    let core = call.core.clone();
-    let mut rest = rest;
-    let streamed = rest.is_some();
+/// `call.upload` is left running when the body still goes on after the answer came.
+pub async fn dispatch(call: &mut Call, mut now: Instant) -> Result<Dispatched, Unanswered> {
+    let streamed = call.source.is_some();
     let mut maybe_started = false;
     let mut exclude = None;
-    let mut now = now;
     loop {
         call.attempts += 1;
-        let picked = pick_or_wait(call, &body, streamed, exclude, now).await;
-        let Picked { route, params, target, flight, at: sent } = match picked {
+        let picked = match pick(call, streamed, exclude, now) {
+            Ok(Some(picked)) => Ok(picked),
+            // Boxed: nearly every call is picked at once, and would carry the room to wait in with it.
+            Ok(None) => Box::pin(wait_for_room(call, streamed, exclude, now)).await,
+            Err(refusal) => Err(refusal.into()),
+        };
+        let Picked { found, target, flight, at: sent } = match picked {
             Ok(picked) => picked,
             Err(Unanswered::Refused(mut refusal)) => {
                 if maybe_started {
@@ -160,6 +157,7 @@ pub async fn dispatch(
             }
             Err(gone) => return Err(gone),
         };
+        let Found { route, params, .. } = found;
         let target = &route.targets[target];
         call.worker = Some(flight.worker.clone());
 
@@ -169,9 +167,10 @@ pub async fn dispatch(
                 .into());
         };
         let session = flight.worker.session;
-        submit(call, target, &params, id, body.clone(), streamed, sent)?;
-        if let Some(source) = rest.take() {
-            let upload = upload(core.clone(), call.exchange.clone(), source, session, id);
+        submit(call, target, &params, id, streamed, sent)?;
+        drop(params);
+        if let Some(source) = call.source.take() {
+            let upload = upload(call.core.clone(), call.exchange.clone(), *source, session, id);
             call.begin_upload(Box::pin(upload));
         }
 
@@ -182,24 +181,24 @@ pub async fn dispatch(
         match waited {
             Waited::Answer(answer) => {
                 let failing = answer.status == 503;
-                observe(&core, &route, target, at, took, failing);
-                return Ok(Dispatched { answer: *answer, session: (session, id), flight, at });
+                observe(&call.core, &route, target, at, took, failing);
+                return Ok(Dispatched { answer, session: (session, id), flight, at });
             }
             Waited::Failed(failure) => {
-                observe(&core, &route, target, at, took, failure.code != Code::HandlerFailed);
+                observe(&call.core, &route, target, at, took, failure.code != Code::HandlerFailed);
                 maybe_started |= !failure.not_started;
                 let twice = failure.not_started
                     || (failure.code == Code::WorkerLost && route.may_run_twice(call.incoming.method()));
-                let in_time = failure.code != Code::PastDeadline && !core.is_stopping();
+                let in_time = failure.code != Code::PastDeadline && !call.core.is_stopping();
                 // 64 bits: the balance's 32 wrap after 49 days, and the budget would then not fill again.
-                let now_ms = core.shared.start.elapsed().as_millis() as u64;
+                let now_ms = call.core.shared.start.elapsed().as_millis() as u64;
                 if twice
                     && in_time
                     && !streamed
                     && call.attempts < ATTEMPTS_MAX
                     && route.state.budget.try_retry(now_ms, failure.code == Code::WorkerLost)
                 {
-                    core.counters().retries.add(1);
+                    call.core.counters().retries.add(1);
                     exclude = Some(session);
                     now = at;
                     continue;
@@ -210,15 +209,15 @@ pub async fn dispatch(
                 // A caller in a hurry says nothing of the worker.
                 let fair = took >= Duration::from_millis(route.timeout_ms) || took >= failure_cost(&route);
                 if fair {
-                    observe(&core, &route, target, at, took, true);
+                    observe(&call.core, &route, target, at, took, true);
                 }
-                core.post(Mail::Session(session, ToSession::Cancel(id)));
+                call.core.post(Mail::Session(session, ToSession::Cancel(id)));
                 let detail = "the worker did not answer before the deadline, and was told to stop";
                 return Err(Refusal::new(Code::DeadlineExceeded, detail).into());
             }
             Waited::Body(fault) => {
-                core.post(Mail::Session(session, ToSession::Reset(id, Body::Call, Code::Cancelled)));
-                core.post(Mail::Session(session, ToSession::Cancel(id)));
+                call.core.post(Mail::Session(session, ToSession::Reset(id, Body::Call, Code::Cancelled)));
+                call.core.post(Mail::Session(session, ToSession::Cancel(id)));
                 return Err(match fault {
                     Fault::Gone => Unanswered::Gone,
                     Fault::Refused(mut refusal) => {
@@ -254,39 +253,52 @@ fn refuse(failure: &Failure, maybe_started: bool) -> Refusal {
 
 /// A worker that was chosen, on the route as it was then.
 struct Picked {
-    route: Arc<Route>,
-    params: Params,
+    found: Found,
     target: usize,
     flight: Flight,
     /// When.
     at: Instant,
 }
 
-async fn pick_or_wait(
+/// Picks among the workers that have room; `None` where none has.
+fn pick(
     call: &mut Call,
-    body: &Attachment,
+    streamed: bool,
+    exclude: Option<SessionAddr>,
+    now: Instant,
+) -> Result<Option<Picked>, Refusal> {
+    // Looked up each time that the table changed: who waits for room is glad of a worker that joined meanwhile.
+    let known = call.found.take().filter(|found| Rc::ptr_eq(&found.among, &call.core.table()));
+    let found = match known {
+        Some(found) => found,
+        None => route(&call.core, call.incoming.method(), call.path(), call.wants_425)?,
+    };
+    let Some((target, flight)) = pick_among(call, &found.route, streamed, exclude, now) else {
+        call.found = Some(found);
+        return Ok(None);
+    };
+    Ok(Some(Picked { found, target, flight, at: now }))
+}
+
+/// Waits until a worker has room, but not for long: every worker is full.
+async fn wait_for_room(
+    call: &mut Call,
     streamed: bool,
     exclude: Option<SessionAddr>,
     begun: Instant,
 ) -> Result<Picked, Unanswered> {
-    let core = call.core.clone();
     let mut now = begun;
     let mut queued: Option<Queued> = None;
     loop {
-        // Looked up each time that the table changed: who waits for room is glad of a worker that joined meanwhile.
-        let known = call.found.take().filter(|found| Rc::ptr_eq(&found.among, &core.table()));
-        let found = match known {
-            Some(found) => found,
-            None => route(&core, call.incoming.method(), call.path(), call.wants_425)?,
+        let route = match &call.found {
+            Some(found) => found.route.clone(),
+            None => route(&call.core, call.incoming.method(), call.path(), call.wants_425)?.route,
         };
-        let route = &found.route;
         // Registered before the look, so that a place which becomes free between the two is not missed.
         let freed = route.state.freed.notified();
-        if let Some((target, flight)) = pick(&core, route, call.announced, body, streamed, exclude, now) {
-            drop(freed);
+        if let Some(picked) = pick(call, streamed, exclude, now)? {
             call.timing.queue += now.saturating_duration_since(begun);
-            let Found { route, params, .. } = found;
-            return Ok(Picked { route, params, target, flight, at: now });
+            return Ok(picked);
         }
         if !route.is_served() {
             let detail = format!("{} is known, and no worker of it is connected here", route.label);
@@ -343,29 +355,28 @@ impl Drop for Queued {
     }
 }
 
-fn pick(
-    core: &Rc<Core>,
+fn pick_among(
+    call: &Call,
     route: &Route,
-    announced: Option<u64>,
-    body: &Attachment,
     streamed: bool,
     exclude: Option<SessionAddr>,
     now: Instant,
 ) -> Option<(usize, Flight)> {
+    let core = &call.core;
     let now_ms = core.shared.now_ms(now);
     let cost = |at: usize, anyone: bool| {
         let target = &route.targets[at];
         let (worker, declared) = (&target.worker, &target.accepted.declared);
         let calls = worker.in_flight.load(Ordering::Relaxed);
         // A body of unknown length goes to those that take the most; it is held to their limit as it comes.
-        let fits = announced.map_or(declared.body_bytes_max == route.body_bytes_max, |bytes| {
+        let fits = call.announced.map_or(declared.body_bytes_max == route.body_bytes_max, |bytes| {
             bytes <= declared.body_bytes_max
         });
         let takes = worker.takes_calls(anyone)
             && (anyone || !target.lane.health().is_ejected(now_ms))
             && declared.concurrency.is_none_or(|most| target.lane.in_flight.load(Ordering::Relaxed) < most)
             && fits
-            && (streamed || body.len() <= worker.limits.attachment_bytes_max)
+            && (streamed || call.body.len() <= worker.limits.attachment_bytes_max)
             && Some(worker.session) != exclude;
         takes.then(|| {
             let slow = health::slow_start(now.saturating_duration_since(worker.since));

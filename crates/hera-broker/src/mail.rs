@@ -108,7 +108,9 @@ pub struct Failure {
 }
 
 /// A worker's answer that passed every rule; its headers are encoded for HTTP/1.1 already.
+// Two whole lines of the cache. A block of 96 bytes is also what the allocator hands out most slowly: it makes room to align it.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Answer {
     /// 200 to 599.
     pub status: u16,

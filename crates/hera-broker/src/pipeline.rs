@@ -9,13 +9,14 @@ use crate::http::body::BodyReader;
 use crate::http::connection::{Connection, Next};
 use crate::http::request::Incoming;
 use crate::http::response::{self, Sent};
+use crate::mail::{Answer, Mail, SessionAddr, ToSession};
 use crate::rescue::{self, Refusal};
 use crate::submit::Source;
-use crate::worker::roster::Route;
+use crate::worker::roster::{Route, Worker};
 use crate::{access_log, metrics, request_id};
+use hera_protocol::Code;
 use hera_protocol::limits::{ATTACHMENT_BYTES_MAX, TIMEOUT_MS_MAX};
 use hera_protocol::message::stream::Body;
-use hera_protocol::{Attachment, Code};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -33,11 +34,7 @@ pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incom
         return next;
     }
     let mut call = Call::begin(core, &connection, incoming);
-    let (_in_flight, outcome) = match InFlight::begin(&call.core) {
-        Ok(in_flight) => (Some(in_flight), call.stages(&connection).await),
-        Err(refusal) => (None, Err(refusal.into())),
-    };
-    let (next, done) = match outcome {
+    let (next, done) = match call.stages(&connection).await {
         Ok(dispatched) => call.send_answer(&connection, dispatched).await,
         // Boxed, as all that is rare: a connection's task is as large as its largest branch, and a thousand of them are to fit a cache.
         Err(Unanswered::Refused(refusal)) => Box::pin(call.send_refusal(&connection, refusal)).await,
@@ -64,13 +61,14 @@ impl Call {
         call.trusted = trusted;
         call.waited = arrived.is_some();
         call.rest = Some(BodyReader::new(call.incoming.framing, call.incoming.expects_continue));
-        if let Some(ip) = forwarded_for(&call.incoming).filter(|_| trusted) {
+        if trusted && let Some(ip) = forwarded_for(&call.incoming) {
             call.caller_ip = ip.to_string().into();
         }
         call
     }
 
     async fn stages(&mut self, connection: &Rc<Connection>) -> Result<Dispatched, Unanswered> {
+        self.in_flight = Some(InFlight::begin(&self.core)?);
         self.canonical_path()?;
         let asked = self.asked_timeout()?;
         let identified = match self.identify(connection) {
@@ -88,11 +86,19 @@ impl Call {
         if self.waited {
             Box::pin(self.still_wanted(connection)).await?;
         }
-        let (body, rest) = self.read_body(connection, &route).await?;
-        // Between the two nothing waits but for a body.
-        let waited = self.waited || rest.is_some() || !body.is_empty();
-        let now = if waited { Instant::now() } else { known };
-        dispatch::dispatch(self, body, rest, now).await
+        // Nothing waits between the two but a call that came late, or its body.
+        let mut now = if self.waited { Instant::now() } else { known };
+        match self.rest.take() {
+            Some(reader) if !reader.is_done() => {
+                self.read_body(connection, &route, reader).await?;
+                now = Instant::now();
+            }
+            done => {
+                self.announced = Some(0);
+                self.rest = done;
+            }
+        }
+        dispatch::dispatch(self, now).await
     }
 
     /// `Hera-Timeout: 1500ms` or `2s`: shortens, never lengthens.
@@ -150,16 +156,12 @@ impl Call {
         &mut self,
         connection: &Rc<Connection>,
         route: &Route,
-    ) -> Result<(Attachment, Option<Source>), Unanswered> {
-        let Some(mut reader) = self.rest.take() else { return Ok((Attachment::empty(), None)) };
+        mut reader: BodyReader,
+    ) -> Result<(), Unanswered> {
         self.announced = reader.announced();
         if let Err(refusal) = reader.limit(route.body_bytes_max) {
             self.rest = Some(reader);
             return Err(refusal.into());
-        }
-        if reader.is_done() {
-            self.rest = Some(reader);
-            return Ok((Attachment::empty(), None));
         }
         self.held = Some(Held::take(&self.core, self.announced.unwrap_or(u64::MAX))?);
         if let Err(refusal) = self.is_served(route) {
@@ -168,30 +170,31 @@ impl Call {
         }
         if self.announced.is_some_and(|bytes| bytes > ATTACHMENT_BYTES_MAX as u64) {
             reader.ask(connection).await?;
-            return Ok((Attachment::empty(), Some(Source::Http(reader, connection.clone()))));
+            self.source = Some(Box::new(Source::Http(reader, connection.clone())));
+            return Ok(());
         }
-        let mut body = Attachment::empty();
-        while body.len() < ATTACHMENT_BYTES_MAX {
+        while self.body.len() < ATTACHMENT_BYTES_MAX {
             let deadline = poll_fn(|cx| connection.exchange.deadline.poll(cx));
             let piece = tokio::select! {
                 biased;
-                piece = reader.piece(connection, ATTACHMENT_BYTES_MAX - body.len(), false) => piece,
+                piece = reader.piece(connection, ATTACHMENT_BYTES_MAX - self.body.len(), false) => piece,
                 () = deadline => {
                     let refusal = Refusal::new(Code::DeadlineExceeded, "the deadline passed before the body was whole");
                     return Err(refusal.not_started().into());
                 }
             };
             match piece {
-                Ok(Some(piece)) => body.push(piece),
+                Ok(Some(piece)) => self.body.push(piece),
                 Ok(None) => {
-                    self.announced = Some(body.len() as u64);
+                    self.announced = Some(self.body.len() as u64);
                     self.rest = Some(reader);
-                    return Ok((body, None));
+                    return Ok(());
                 }
                 Err(fault) => return Err(fault.into()),
             }
         }
-        Ok((body, Some(Source::Http(reader, connection.clone()))))
+        self.source = Some(Box::new(Source::Http(reader, connection.clone())));
+        Ok(())
     }
 
     async fn send_answer(
@@ -203,45 +206,18 @@ impl Call {
         self.exchange.deadline.clear();
         self.timing.total = at.saturating_duration_since(self.begun);
         let status = answer.status;
-        let streams = answer.more;
         // A body in one piece is the broker's from here on: the worker has its place back.
-        let flight = if streams { Some(flight) } else { None };
-        let keep = self.keeps_connection();
-        let wraps = self.incoming.header_all("accept").any(accepts_wrapped);
-        let core = self.core.clone();
-        // Out of `self` while that goes on with the upload below.
-        let request_id = std::mem::take(&mut self.request_id);
-        let worker = self.worker.clone();
-        let about = response::About {
-            request_id: &request_id,
-            is_head: self.incoming.method() == "HEAD",
-            minor: self.incoming.minor,
-            keep,
-            worker: worker.as_ref().map_or("", |worker| worker.label.as_str()),
-            timing: self.timing,
-            wrap: wraps.then_some(self.attempts),
-            session,
-        };
-        let sent = {
-            let mut sending = pin!(response::send(&core, connection, answer, &about));
-            poll_fn(|cx| {
-                if let Poll::Ready(Err(_)) = self.poll_upload(cx) {
-                    // The caller's body broke off while its answer was on the way.
-                    core.post(crate::mail::Mail::Session(
-                        session.0,
-                        crate::mail::ToSession::Cancel(session.1),
-                    ));
-                    return Poll::Ready(Sent::Gone(0));
-                }
-                sending.as_mut().poll(cx)
-            })
-            .await
+        let flight = answer.more.then_some(flight);
+        let sent = if self.upload.is_some() {
+            Box::pin(self.send_beside_upload(connection, answer, session)).await
+        } else {
+            let about = self.about(&self.request_id, self.worker.as_deref(), session);
+            response::send(&self.core, connection, answer, about).await
         };
         drop(flight);
-        self.request_id = request_id;
         if self.stop_upload() {
-            let reset = crate::mail::ToSession::Reset(session.1, Body::Call, Code::Cancelled);
-            core.post(crate::mail::Mail::Session(session.0, reset));
+            let reset = ToSession::Reset(session.1, Body::Call, Code::Cancelled);
+            self.core.post(Mail::Session(session.0, reset));
         }
         let done = access_log::Done::answered(status, &sent);
         match sent {
@@ -252,6 +228,51 @@ impl Call {
                 (Next::Gone, done)
             }
             Sent::Gone(_) => (Next::Gone, done),
+        }
+    }
+
+    /// Writes the answer while the body of the call still comes.
+    async fn send_beside_upload(
+        &mut self,
+        connection: &Rc<Connection>,
+        answer: Box<Answer>,
+        session: (SessionAddr, u64),
+    ) -> Sent {
+        // Out of `self` while that goes on with the upload.
+        let (core, worker) = (self.core.clone(), self.worker.clone());
+        let request_id = std::mem::take(&mut self.request_id);
+        let about = self.about(&request_id, worker.as_deref(), session);
+        let sent = {
+            let mut sending = pin!(response::send(&core, connection, answer, about));
+            poll_fn(|cx| {
+                if let Poll::Ready(Err(_)) = self.poll_upload(cx) {
+                    // The caller's body broke off while its answer was on the way.
+                    core.post(Mail::Session(session.0, ToSession::Cancel(session.1)));
+                    return Poll::Ready(Sent::Gone(0));
+                }
+                sending.as_mut().poll(cx)
+            })
+            .await
+        };
+        self.request_id = request_id;
+        sent
+    }
+
+    fn about<'a>(
+        &self,
+        request_id: &'a str,
+        worker: Option<&'a Worker>,
+        session: (SessionAddr, u64),
+    ) -> response::About<'a> {
+        response::About {
+            request_id,
+            is_head: self.incoming.method() == "HEAD",
+            minor: self.incoming.minor,
+            keep: self.keeps_connection(),
+            worker: worker.map_or("", |worker| worker.label.as_str()),
+            timing: self.timing,
+            wrap: self.incoming.header_all("accept").any(accepts_wrapped).then_some(self.attempts),
+            session,
         }
     }
 

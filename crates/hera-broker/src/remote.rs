@@ -98,13 +98,7 @@ async fn run(core: Rc<Core>, remote: &Rc<Remote>, given: RemoteCall, body: Attac
     let name = session.worker.service.clone();
     call.who = Who::Service(Box::new(Service { name, caller, chain: given.chain }));
 
-    let (_in_flight, outcome) = match InFlight::begin(&call.core) {
-        Ok(in_flight) => {
-            (Some(in_flight), call.stages_of_worker(remote, given.timeout, given.more, body).await)
-        }
-        Err(refusal) => (None, Err(refusal.into())),
-    };
-    let done = match outcome {
+    let done = match call.stages_of_worker(remote, given.timeout, given.more, body).await {
         Ok(dispatched) => call.answer_worker(remote, dispatched).await,
         Err(Unanswered::Refused(refusal)) => {
             rescue::tell_worker(session, remote.id, &refusal, &call.request_id);
@@ -127,6 +121,7 @@ impl Call {
         more: bool,
         body: Attachment,
     ) -> Result<Dispatched, Unanswered> {
+        self.in_flight = Some(InFlight::begin(&self.core)?);
         self.canonical_path()?;
         self.may_call(remote)?;
         self.may_nest()?;
@@ -147,9 +142,12 @@ impl Call {
             self.is_served(&route)?;
             self.held = Some(Held::take(&self.core, if more { u64::MAX } else { bytes })?);
         }
-        let rest =
-            more.then(|| Source::Worker(RemoteBody::begin(remote.clone(), bytes, route.body_bytes_max)));
-        dispatch::dispatch(self, body, rest, now).await
+        if more {
+            let rest = RemoteBody::begin(remote.clone(), bytes, route.body_bytes_max);
+            self.source = Some(Box::new(Source::Worker(rest)));
+        }
+        self.body = body;
+        dispatch::dispatch(self, now).await
     }
 
     /// Whether the worker's key covers this call; the refusal names the command that would make it.

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use hera_protocol::frame::put_head;
 use hera_protocol::limits::ATTACHMENT_BYTES_MAX;
 use hera_protocol::message::call::{CallOut, CallerOut, TraceOut};
-use hera_protocol::{Attachment, Code, message};
+use hera_protocol::{Code, message};
 use hera_route::table::Params;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -63,11 +63,10 @@ pub fn submit(
     target: &Target,
     params: &Params,
     id: u64,
-    body: Attachment,
     more: bool,
     now: Instant,
 ) -> Result<(), Unanswered> {
-    let core = call.core.clone();
+    let (core, body) = (call.core.clone(), call.body.clone());
     let to = core.call_addr(call.exchange.key, call.exchange.begin());
     let session = target.worker.session;
     let head_max = target.worker.limits.head_bytes_max;

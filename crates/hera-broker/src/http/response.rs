@@ -151,89 +151,107 @@ pub enum Sent {
 }
 
 /// Writes a worker's answer, body and all.
-pub async fn send(core: &Rc<Core>, connection: &Connection, answer: Answer, about: &About<'_>) -> Sent {
+///
+/// The head is made before the future is: what it is made from need not stay until the last byte is written.
+pub fn send<'a>(
+    core: &'a Rc<Core>,
+    connection: &'a Connection,
+    answer: Box<Answer>,
+    about: About<'a>,
+) -> impl Future<Output = Sent> + use<'a> {
+    let keep = about.keep;
+    let (head, body, stream) = match begin_answer(core, answer, &about) {
+        Begun::Whole(head, body) => (head.end(), body, None),
+        Begun::Stream(head, answer) => {
+            let stream = Box::pin(send_stream(core, connection, head, *answer, about));
+            (Vec::new(), Attachment::empty(), Some(stream))
+        }
+    };
+    async move {
+        match stream {
+            Some(stream) => stream.await,
+            None => write(core, connection, head, body, keep).await,
+        }
+    }
+}
+
+/// An answer with the part of its head that is known.
+enum Begun {
+    /// A whole head, and the body to write behind it.
+    Whole(Head, Attachment),
+    /// A head without what says how a body ends that still comes.
+    Stream(Head, Box<Answer>),
+}
+
+fn begin_answer(core: &Rc<Core>, mut answer: Box<Answer>, about: &About<'_>) -> Begun {
     let mut head = begin_without_date(core, answer.status);
     if !answer.has_date {
         head.header("date", core.date.borrow().as_bytes());
     }
     // RFC 9110 sections 6.4.1 and 15.3.6: these have no content whatever the worker sent with them.
     let bodiless = matches!(answer.status, 204 | 205 | 304);
-    let wrapper = about.wrap.filter(|_| answer.is_plain_json && !answer.more && !bodiless);
-    match wrapper.map(|attempts| wrap(core, &answer, about, attempts)) {
-        Some(Err(())) | None => {}
-        Some(Ok(body)) => {
-            without_content_type(&mut head.bytes, &answer.header_lines);
-            head.header("content-type", b"application/vnd.hera+json");
-            head.header("vary", b"accept");
-            return send_whole(core, connection, head, &body.into(), about).await;
-        }
+    if let Some(attempts) = about.wrap
+        && answer.is_plain_json
+        && !answer.more
+        && !bodiless
+        && let Ok(body) = wrap(core, &answer, about, attempts)
+    {
+        without_content_type(&mut head.bytes, &answer.header_lines);
+        head.header("content-type", b"application/vnd.hera+json");
+        head.header("vary", b"accept");
+        return whole(core, head, body.into(), about);
     }
     head.bytes.extend_from_slice(&answer.header_lines);
     if answer.status == 205 {
         // The one of them whose end is not known by its status (RFC 9112 section 6.3).
         head.length(0);
     }
-    if !answer.more {
-        if bodiless {
-            return send_bodiless(core, connection, head, about).await;
-        }
-        if about.is_head && answer.body.is_empty() {
-            // The length is that of the GET, which the worker alone knows; 0 would be a claim.
-            if let Some(length) = answer.content_length {
-                head.length(length);
-            }
-            return send_bodiless(core, connection, head, about).await;
-        }
-        return send_whole(core, connection, head, &answer.body, about).await;
+    if answer.more && !bodiless && !about.is_head {
+        return Begun::Stream(head, answer);
     }
-    if bodiless || about.is_head {
+    if answer.more {
         let (session, id) = about.session;
         core.post(Mail::Session(session, ToSession::Cancel(id)));
-        if let Some(length) = answer.content_length.filter(|_| !bodiless) {
-            head.length(length);
-        }
-        return send_bodiless(core, connection, head, about).await;
+    } else if !(bodiless || about.is_head && answer.body.is_empty()) {
+        return whole(core, head, std::mem::take(&mut answer.body), about);
     }
-    Box::pin(send_stream(core, connection, head, answer, about)).await
+    // The length is that of the GET, which the worker alone knows; 0 would be a claim.
+    if let Some(length) = answer.content_length.filter(|_| !bodiless) {
+        head.length(length);
+    }
+    head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
+    head.connection(about.keep, about.minor);
+    Begun::Whole(head, Attachment::empty())
 }
 
-async fn send_whole(
-    core: &Core,
-    connection: &Connection,
-    mut head: Head,
-    body: &Attachment,
-    about: &About<'_>,
-) -> Sent {
-    let bytes = body.len() as u64;
+/// A head with the length of its body, which is all there.
+fn whole(core: &Core, mut head: Head, body: Attachment, about: &About<'_>) -> Begun {
     head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
-    head.length(bytes);
+    head.length(body.len() as u64);
     head.connection(about.keep, about.minor);
-    let pieces = if about.is_head { &[] } else { body.pieces() };
-    let bytes = if pieces.is_empty() { 0 } else { bytes };
-    write(core, connection, head, pieces, Sent::Whole { bytes, keep: about.keep }).await
+    Begun::Whole(head, if about.is_head { Attachment::empty() } else { body })
 }
 
 /// Writes a head and a body that is all there.
-async fn write(core: &Core, connection: &Connection, head: Head, body: &[Bytes], whole: Sent) -> Sent {
-    let mut head = head.end();
-    let bytes: usize = body.iter().map(Bytes::len).sum();
-    let written = if bytes <= COPIED_BYTES_MAX {
-        body.iter().for_each(|piece| head.extend_from_slice(piece));
+async fn write(
+    core: &Core,
+    connection: &Connection,
+    mut head: Vec<u8>,
+    body: Attachment,
+    keep: bool,
+) -> Sent {
+    let bytes = body.len() as u64;
+    let written = if body.len() <= COPIED_BYTES_MAX {
+        body.pieces().iter().for_each(|piece| head.extend_from_slice(piece));
         connection.write_all(&head, &[]).await
     } else {
-        connection.write_all(&head, body).await
+        connection.write_all(&head, body.pieces()).await
     };
     core.spare.give_head(head);
     match written {
-        Ok(()) => whole,
+        Ok(()) => Sent::Whole { bytes, keep },
         Err(_) => Sent::Gone(0),
     }
-}
-
-async fn send_bodiless(core: &Core, connection: &Connection, mut head: Head, about: &About<'_>) -> Sent {
-    head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
-    head.connection(about.keep, about.minor);
-    write(core, connection, head, &[], Sent::Whole { bytes: 0, keep: about.keep }).await
 }
 
 /// How the end of a streamed body is shown to the caller.
@@ -250,7 +268,7 @@ async fn send_stream(
     connection: &Connection,
     mut head: Head,
     answer: Answer,
-    about: &About<'_>,
+    about: About<'_>,
 ) -> Sent {
     let framing = match (answer.content_length, about.minor) {
         (Some(length), _) => StreamFraming::Length(length),

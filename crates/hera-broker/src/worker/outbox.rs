@@ -11,8 +11,10 @@ use std::io::IoSlice;
 
 /// Bulk bytes that are handed to the front in one go.
 const BULK_BYTES: usize = 64 * 1024;
-/// Room that is made for the first frames of a turn.
-const TAIL_BYTES: usize = 8 * 1024;
+/// Room that is made for the small frames of a turn, again and again: one buffer that grew would be copied each time that it does.
+const TAIL_BYTES: usize = 16 * 1024;
+/// A buffer with less room left is full: nearly every frame fits.
+const FRAME_ROOM: usize = 2 * 1024;
 /// Slices of one vectored write.
 pub const SLICES_MAX: usize = 64;
 
@@ -52,8 +54,11 @@ impl Outbox {
         attachment: Attachment,
         write: impl FnOnce(&mut BytesMut) -> Option<T>,
     ) -> Option<(T, u64)> {
-        if self.tail.capacity() == 0 {
-            self.tail.reserve(TAIL_BYTES);
+        if self.tail.capacity() - self.tail.len() < FRAME_ROOM {
+            if !self.tail.is_empty() {
+                self.segments.push_back(self.tail.split().freeze());
+            }
+            self.tail = BytesMut::with_capacity(TAIL_BYTES);
         }
         let before = self.tail.len();
         let given = write(&mut self.tail)?;
@@ -202,6 +207,17 @@ mod tests {
             assert_eq!(write_all(&mut outbox, step), b"abBODYc");
             assert_eq!((outbox.written(), outbox.waiting()), (end, 0));
         }
+    }
+
+    #[test]
+    fn many_small_frames_leave_in_order_from_more_than_one_buffer() {
+        let mut outbox = Outbox::default();
+        let frames: Vec<String> = (0..200).map(|at| format!("{at:0>400}")).collect();
+        for frame in &frames {
+            small(&mut outbox, frame, b"");
+        }
+        assert!(outbox.segments.len() > 3);
+        assert_eq!(write_all(&mut outbox, 10_000), frames.concat().as_bytes());
     }
 
     #[test]
