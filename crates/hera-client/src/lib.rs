@@ -7,6 +7,7 @@
 mod app;
 mod body;
 mod brokers;
+mod cancel;
 mod client;
 mod compose;
 mod connection;

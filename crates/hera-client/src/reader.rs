@@ -13,6 +13,7 @@ use hera_protocol::limits::{BAD_HEADS_MAX, CLIENT_SILENCE_MS_MAX, UNKNOWN_REPLIE
 use hera_protocol::message::call::{CallIn, Cancel};
 use hera_protocol::message::declare::{Declare, DeclareAnswer};
 use hera_protocol::message::failure::{Failure, RefusedEndpoint};
+use hera_protocol::message::given::{self, GivenCall};
 use hera_protocol::message::stream::{Body as Whose, BodyRef, Credit, Reset};
 use hera_protocol::message::{self, BadHead, Empty, Message, Outcome, method};
 use hera_protocol::{CallIds, Code, Decoder, Frame, Pending, Taken, WireId};
@@ -223,6 +224,9 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
     }
 
     fn frame(&mut self, frame: Frame, arrival: Instant) -> Result<(), Ending> {
+        if let Some((id, endpoint, call)) = given::quick(&frame.head) {
+            return self.call(id, endpoint, Some(call), &frame, arrival);
+        }
         match message::read(&frame.head) {
             Ok(Message::Request { id, method, params }) => match &*method {
                 method::PING => self.session.outlet.answer(|out| message::write_result(out, id, &Empty {})),
@@ -236,7 +240,10 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
                     self.session.remotes.broker_drains();
                     self.session.outlet.answer(|out| message::write_result(out, id, &Empty {}));
                 }
-                endpoint => return self.call(id, endpoint, params, &frame, arrival),
+                endpoint => {
+                    let call = message::fit::<CallIn>(params).map(GivenCall::from);
+                    return self.call(id, endpoint, call, &frame, arrival);
+                }
             },
             Ok(Message::Notification { method, params }) => {
                 return self.notification(&method, params, &frame);
@@ -251,7 +258,7 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
         &mut self,
         id: u64,
         endpoint: &str,
-        params: Option<&RawValue>,
+        call: Option<GivenCall>,
         frame: &Frame,
         arrival: Instant,
     ) -> Result<(), Ending> {
@@ -261,7 +268,7 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
             refuse(Code::UnknownMethod);
             return Ok(());
         };
-        let Some(call) = message::fit::<CallIn>(params) else {
+        let Some(call) = call else {
             refuse(Code::InvalidParams);
             return Ok(());
         };

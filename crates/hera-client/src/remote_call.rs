@@ -8,7 +8,8 @@ use crate::query;
 use crate::reply::{BODY_BYTES_MAX, Reply};
 use crate::worker::Worker;
 use bytes::Bytes;
-use hera_protocol::message::call::{CallIn, CallerIn, TraceIn};
+use hera_protocol::message::call::{CallerIn, TraceIn};
+use hera_protocol::message::given::GivenCall;
 use hera_protocol::message::remote;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,14 +26,22 @@ pub(crate) struct Within {
 }
 
 impl Within {
-    pub(crate) fn new(call: &CallIn, deadline: Instant) -> Within {
-        let mut chain = call.chain.clone();
-        chain.push(remote::name(&call.method, &call.path, call.query.as_deref()));
+    pub(crate) fn new(call: &GivenCall, deadline: Instant) -> Within {
+        let owned = |text: &str| text.to_owned();
+        let own = remote::name(call.method(), call.path(), call.query());
         Within {
-            request_id: call.request_id.clone(),
-            caller: call.caller.clone(),
-            trace: call.trace.clone(),
-            chain,
+            request_id: call.request_id().to_owned(),
+            caller: CallerIn {
+                token: call.token().map(owned),
+                labels: call.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                ip: call.ip().to_owned(),
+                service: call.service().map(owned),
+            },
+            trace: call.traceparent().map(|parent| TraceIn {
+                traceparent: parent.to_owned(),
+                tracestate: call.tracestate().map(owned),
+            }),
+            chain: call.chain().map(owned).chain([own]).collect(),
             deadline,
         }
     }

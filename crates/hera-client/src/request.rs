@@ -1,15 +1,15 @@
 //! A call as its handler sees it.
 
 use crate::body::Body;
+use crate::cancel::Cancel;
 use crate::error::BodyError;
 use crate::query;
 use crate::remote_call::{RemoteCall, Within};
 use crate::worker::Worker;
 use bytes::Bytes;
-use hera_protocol::message::call::{CallIn, CallerIn, TraceIn};
+use hera_protocol::message::given::GivenCall;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 
 /// One request, with everything the broker knows of it.
 ///
@@ -19,92 +19,95 @@ use tokio::sync::watch;
 /// When the caller leaves, the deadline passes, or the broker is lost, the handler's future is dropped where it waits: dropping is
 /// cancelling. Work that was moved to other tasks can watch [`Request::cancelled`].
 pub struct Request {
-    call: CallIn,
+    call: Arc<GivenCall>,
     body: Body,
     gathered: Option<Bytes>,
     body_bytes_max: u64,
     deadline: Instant,
-    cancelled: watch::Receiver<bool>,
+    cancel: Arc<Cancel>,
     worker: Arc<Worker>,
 }
 
 /// Who calls.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller<'a>(&'a CallerIn);
+pub struct Caller<'a>(&'a GivenCall);
 
 impl<'a> Caller<'a> {
     /// Name of the token, `None` for an anonymous caller.
     pub fn token(&self) -> Option<&'a str> {
-        self.0.token.as_deref()
+        self.0.token()
     }
 
     /// Value of a label of the token.
     pub fn label(&self, name: &str) -> Option<&'a str> {
-        self.0.labels.get(name).map(String::as_str)
+        self.0.labels().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
     /// All labels of the token, by name.
     pub fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.0.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.labels()
     }
 
     /// Address of the caller.
     pub fn ip(&self) -> &'a str {
-        &self.0.ip
+        self.0.ip()
     }
 
     /// The calling service, when another worker calls.
     pub fn service(&self) -> Option<&'a str> {
-        self.0.service.as_deref()
+        self.0.service()
     }
 }
 
 /// W3C trace context of a call.
 #[derive(Clone, Copy, Debug)]
-pub struct Trace<'a>(&'a TraceIn);
+pub struct Trace<'a> {
+    parent: &'a str,
+    state: Option<&'a str>,
+}
 
 impl<'a> Trace<'a> {
     /// `traceparent`.
     pub fn traceparent(&self) -> &'a str {
-        &self.0.traceparent
+        self.parent
     }
 
     /// `tracestate`, when there is one.
     pub fn tracestate(&self) -> Option<&'a str> {
-        self.0.tracestate.as_deref()
+        self.state
     }
 }
 
 impl Request {
     pub(crate) fn new(
-        call: CallIn,
+        call: Arc<GivenCall>,
         body: Body,
         body_bytes_max: u64,
         deadline: Instant,
-        cancelled: watch::Receiver<bool>,
+        cancel: Arc<Cancel>,
         worker: Arc<Worker>,
     ) -> Request {
-        Request { call, body, gathered: None, body_bytes_max, deadline, cancelled, worker }
+        Request { call, body, gathered: None, body_bytes_max, deadline, cancel, worker }
     }
 
     /// The HTTP method; `HEAD` comes to the endpoints of `GET`.
     pub fn method(&self) -> &str {
-        &self.call.method
+        self.call.method()
     }
 
     /// The canonical path, still percent-encoded.
     pub fn path(&self) -> &str {
-        &self.call.path
+        self.call.path()
     }
 
     /// The request target as the caller sent it.
     pub fn target(&self) -> &str {
-        &self.call.target
+        self.call.target()
     }
 
     /// The raw query without `?`.
     pub fn query(&self) -> Option<&str> {
-        self.call.query.as_deref()
+        self.call.query()
     }
 
     /// All pairs of the query in order, decoded as HTML forms are.
@@ -119,7 +122,7 @@ impl Request {
 
     /// A path parameter by its name in the pattern, decoded.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.call.path_params.get(name).map(String::as_str)
+        self.call.path_param(name)
     }
 
     /// The first value of a header; the name's case does not matter.
@@ -134,22 +137,22 @@ impl Request {
 
     /// All headers in order, names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.call.headers()
     }
 
     /// The request id, which is in every log on the way.
     pub fn id(&self) -> &str {
-        &self.call.request_id
+        self.call.request_id()
     }
 
     /// Who calls.
     pub fn caller(&self) -> Caller<'_> {
-        Caller(&self.call.caller)
+        Caller(&self.call)
     }
 
     /// Trace context, when the caller or the broker began one.
     pub fn trace(&self) -> Option<Trace<'_>> {
-        self.call.trace.as_ref().map(Trace)
+        self.call.traceparent().map(|parent| Trace { parent, state: self.call.tracestate() })
     }
 
     /// When the caller will have gone.
@@ -166,12 +169,8 @@ impl Request {
     ///
     /// The handler itself is dropped then and needs no watching; this is for tasks that the handler spawned.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut cancelled = self.cancelled.clone();
-        async move {
-            if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        let cancel = Arc::clone(&self.cancel);
+        async move { cancel.cancelled().await }
     }
 
     /// Begins a call to another service: `req.call("GET /0/users/42").await?`.
@@ -213,6 +212,6 @@ impl Request {
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Headers and query may hold what a log must not.
-        write!(f, "Request({} {} {})", self.call.request_id, self.call.method, self.call.path)
+        write!(f, "Request({} {} {})", self.call.request_id(), self.call.method(), self.call.path())
     }
 }

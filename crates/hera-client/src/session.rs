@@ -9,6 +9,7 @@
 //! outlet's; the outlet takes a body's lock under its own, so no body's lock is held while the outlet's is asked for.
 
 use crate::body::{Body, BodySender};
+use crate::cancel::Cancel;
 use crate::compose::{BoxFuture, Next};
 use crate::error::{BodyError, Problem};
 use crate::incoming::Incoming;
@@ -21,17 +22,18 @@ use crate::response::{IntoResponse, Payload, Response, Streamed};
 use crate::router::Endpoint;
 use crate::worker::Worker;
 use bytes::Bytes;
-use hera_protocol::message::call::CallIn;
-use hera_protocol::message::reply::ReplyOut;
+use hera_protocol::message::given::GivenCall;
+use hera_protocol::message::reply::{self, ReplyOut};
 use hera_protocol::message::stream::{Body as Whose, BodyRef, Credit, Reset};
 use hera_protocol::message::{self, method};
-use hera_protocol::{Attachment, Code};
+use hera_protocol::{Attachment, Code, IdHasher};
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// One connection's calls, shared by its reader and the tasks of the calls.
@@ -41,7 +43,7 @@ pub(crate) struct Session {
     /// What all connections share.
     pub(crate) worker: Arc<Worker>,
     in_flight_max: usize,
-    calls: Mutex<HashMap<u64, Call>>,
+    calls: Mutex<HashMap<u64, Call, BuildHasherDefault<IdHasher>>>,
     /// The calls that we make.
     pub(crate) remotes: Remotes,
     /// Woken when a call is over.
@@ -51,7 +53,7 @@ pub(crate) struct Session {
 /// A call in flight, from its arrival until nothing more may be said for its id.
 struct Call {
     task: Option<AbortHandle>,
-    cancel: watch::Sender<bool>,
+    cancel: Arc<Cancel>,
     incoming: Option<Arc<Incoming>>,
     outgoing: Option<Arc<Outgoing>>,
     early_credit: u64,
@@ -62,10 +64,10 @@ struct Call {
 pub(crate) struct Arrived {
     id: u64,
     endpoint: Arc<Endpoint>,
-    call: CallIn,
+    call: GivenCall,
     body: Body,
     deadline: Instant,
-    cancelled: watch::Receiver<bool>,
+    cancel: Arc<Cancel>,
 }
 
 impl Session {
@@ -91,27 +93,34 @@ impl Session {
         self: &Arc<Self>,
         id: u64,
         endpoint: Arc<Endpoint>,
-        call: CallIn,
+        call: GivenCall,
         attachment: Attachment,
         arrival: Instant,
     ) -> Option<Arrived> {
-        let (cancel, cancelled) = watch::channel(false);
+        let cancel = Arc::new(Cancel::default());
         let mut calls = lock(&self.calls);
         if calls.contains_key(&id) {
             return None;
         }
-        let (incoming, body) = if call.more {
+        let (incoming, body) = if call.more() {
             let incoming = Arc::new(Incoming::new(attachment));
             (Some(Arc::clone(&incoming)), Body::stream(Arc::clone(self), body_of(id), incoming))
         } else {
             (None, Body::whole(attachment))
         };
-        let entry = Call { task: None, cancel, incoming, outgoing: None, early_credit: 0, answered: false };
+        let entry = Call {
+            task: None,
+            cancel: Arc::clone(&cancel),
+            incoming,
+            outgoing: None,
+            early_credit: 0,
+            answered: false,
+        };
         calls.insert(id, entry);
         self.worker.in_flight.fetch_add(1, Ordering::Relaxed);
         let deadline =
-            arrival + Duration::from_millis(call.timeout_ms.min(hera_protocol::limits::TIMEOUT_MS_MAX));
-        Some(Arrived { id, endpoint, call, body, deadline, cancelled })
+            arrival + Duration::from_millis(call.timeout_ms().min(hera_protocol::limits::TIMEOUT_MS_MAX));
+        Some(Arrived { id, endpoint, call, body, deadline, cancel })
     }
 
     /// Starts a call, unless it was cancelled since it arrived.
@@ -146,7 +155,7 @@ impl Session {
 
     fn forget(&self, call: Call, reason: BodyError) {
         self.worker.in_flight.fetch_sub(1, Ordering::Relaxed);
-        call.cancel.send_replace(true);
+        call.cancel.cancel();
         if let Some(outgoing) = call.outgoing {
             outgoing.close(reason.clone());
         }
@@ -247,7 +256,7 @@ impl Session {
         let (status, mut headers, payload) = match response.into_parts() {
             Ok(parts) => parts,
             Err(fault) => {
-                tracing::error!(request_id = %name.request_id, endpoint = %name.endpoint, %fault, "answer cannot be sent");
+                tracing::error!(request_id = name.request_id(), endpoint = %name.endpoint, %fault, "answer cannot be sent");
                 return self.fail(id, Code::HandlerFailed);
             }
         };
@@ -277,9 +286,9 @@ impl Session {
         if !lock(&self.calls).contains_key(&id) {
             return false;
         }
-        let fits = self.outlet.frame(attachment, |out| message::write_result(out, id, &reply));
+        let fits = self.outlet.frame(attachment, |out| reply::write(out, id, &reply));
         if !fits {
-            tracing::error!(request_id = %name.request_id, endpoint = %name.endpoint, "headers of the answer fit no frame");
+            tracing::error!(request_id = name.request_id(), endpoint = %name.endpoint, "headers of the answer fit no frame");
             self.fail(id, Code::HandlerFailed);
         }
         fits
@@ -312,21 +321,28 @@ fn body_of(id: u64) -> BodyRef {
 
 /// What the log calls a call by.
 struct CallName {
-    request_id: String,
+    call: Arc<GivenCall>,
     endpoint: Arc<Endpoint>,
+}
+
+impl CallName {
+    fn request_id(&self) -> &str {
+        self.call.request_id()
+    }
 }
 
 /// The life of one call in its own task.
 async fn run(session: Arc<Session>, arrived: Arrived) {
-    let Arrived { id, endpoint, call, body, deadline, cancelled } = arrived;
+    let Arrived { id, endpoint, call, body, deadline, cancel } = arrived;
     // Judged here and not when it was read: this task may have waited long for its turn (P-37).
     if Instant::now() >= deadline {
         drop(body);
         return session.fail(id, Code::PastDeadline);
     }
-    let name = CallName { request_id: call.request_id.clone(), endpoint: Arc::clone(&endpoint) };
+    let call = Arc::new(call);
+    let name = CallName { call: Arc::clone(&call), endpoint: Arc::clone(&endpoint) };
     let worker = Arc::clone(&session.worker);
-    let request = Request::new(call, body, endpoint.declared.body_bytes_max, deadline, cancelled, worker);
+    let request = Request::new(call, body, endpoint.declared.body_bytes_max, deadline, cancel, worker);
     let next = Next::new(Arc::clone(&session.worker.layers), Arc::clone(&endpoint.handler));
 
     match caught(Box::pin(next.run(request))).await {
@@ -334,12 +350,12 @@ async fn run(session: Arc<Session>, arrived: Arrived) {
         Ok(Err(error)) => match Problem::of(&error).map(IntoResponse::into_response) {
             Some(Ok(response)) => session.answer(id, response, &name).await,
             _ => {
-                tracing::error!(request_id = %name.request_id, endpoint = %name.endpoint, %error, "handler failed");
+                tracing::error!(request_id = name.request_id(), endpoint = %name.endpoint, %error, "handler failed");
                 session.fail(id, Code::HandlerFailed);
             }
         },
         Err(panic) => {
-            tracing::error!(request_id = %name.request_id, endpoint = %name.endpoint, %panic, "handler panicked");
+            tracing::error!(request_id = name.request_id(), endpoint = %name.endpoint, %panic, "handler panicked");
             session.fail(id, Code::HandlerFailed);
         }
     }
@@ -364,13 +380,13 @@ async fn pump(mut streamed: Streamed, name: &CallName) {
                 match error.downcast_ref::<BodyError>() {
                     Some(BodyError::Unwanted(_) | BodyError::Cancelled | BodyError::Lost) => {}
                     _ => {
-                        tracing::error!(request_id = %name.request_id, endpoint = %name.endpoint, %error, "body of the answer failed");
+                        tracing::error!(request_id = name.request_id(), endpoint = %name.endpoint, %error, "body of the answer failed");
                     }
                 }
                 outgoing.reset("handler_failed");
             }
             Err(panic) => {
-                tracing::error!(request_id = %name.request_id, endpoint = %name.endpoint, %panic, "body of the answer panicked");
+                tracing::error!(request_id = name.request_id(), endpoint = %name.endpoint, %panic, "body of the answer panicked");
                 outgoing.reset("handler_failed");
             }
         }

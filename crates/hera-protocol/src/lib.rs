@@ -23,7 +23,7 @@ pub mod proof;
 pub use error::{Code, Executed};
 pub use frame::{Attachment, Decoder, Frame};
 pub use id::{CallIds, WireId};
-pub use pending::{Pending, Taken};
+pub use pending::{IdHasher, Pending, Taken};
 
 /// The protocol version that this crate speaks (P-15).
 pub const VERSION: u32 = 1;

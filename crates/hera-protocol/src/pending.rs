@@ -65,7 +65,7 @@ impl<W> Pending<W> {
     }
 }
 
-/// Ids are our own ascending numbers, not chosen by a peer, so a multiplication spreads them well enough.
+/// Ids are ascending numbers, our own or of a broker that proved what it is, so a multiplication spreads them well enough.
 #[derive(Debug, Default)]
 pub struct IdHasher(u64);
 

@@ -3,8 +3,10 @@
 pub mod call;
 pub mod declare;
 pub mod failure;
+pub mod given;
 pub mod hello;
 pub mod load;
+mod quick;
 pub mod remote;
 pub mod reply;
 pub mod stream;
