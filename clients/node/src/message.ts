@@ -1,6 +1,7 @@
 /** The head of a frame: one JSON-RPC 2.0 message (P-6 to P-10). */
 import { isUtf8 } from "node:buffer";
 import { limits } from "./limits.js";
+import { readUsualCall } from "./usual-call.js";
 
 export interface Request {
   kind: "request";
@@ -37,7 +38,7 @@ export type Message = Request | Notification | Response | BadHead;
 export function readMessage(head: Buffer): Message {
   if (!isUtf8(head)) return bad("parse_error", "head is not UTF-8");
   const text = head.toString("utf8");
-  const usual = readUsual(text);
+  const usual = readUsualCall(text) ?? readUsualAnswer(text);
   if (usual) return usual;
   let value: unknown;
   try {
@@ -71,35 +72,27 @@ export function readMessage(head: Buffer): Message {
   return bad("invalid_request", "neither request, notification nor response", usable);
 }
 
-const CALL =
-  /^\{"jsonrpc":"2\.0","id":([1-9][0-9]{0,15}),"method":"([^"\\\s\p{Cc}]+ [^"\\\s\p{Cc}]+)","params":(?=\{)/u;
-
 const ANSWER = /^\{"jsonrpc":"2\.0","id":([1-9][0-9]{0,15}),"result":(?=\{)/;
 
-/** A call, or an answer to one of ours, as brokers write them, which is nearly every message: members in this order, and nothing
- *  behind the last.
+/** An answer to one of ours, as brokers write them: members in this order, and nothing behind the last.
  *
  *  If what lies between the known beginning and the last brace is one JSON object, the whole is a message and no member stands
  *  twice, so there is no need to go over the text a second time. Anything else gives undefined, and is read the long way. */
-function readUsual(text: string): Request | Response | undefined {
-  const found = CALL.exec(text) ?? ANSWER.exec(text);
+function readUsualAnswer(text: string): Response | undefined {
+  const found = ANSWER.exec(text);
   if (!found || !text.endsWith("}")) return undefined;
   if (mayNestTooDeep(text)) return undefined;
   const id = Number(found[1]);
   if (!Number.isSafeInteger(id)) return undefined;
   try {
-    const value: unknown = JSON.parse(text.slice(found[0].length, -1));
-    const [, , method] = found;
-    return method === undefined
-      ? { kind: "response", id, result: value }
-      : { kind: "request", id, method, params: value };
+    return { kind: "response", id, result: JSON.parse(text.slice(found[0].length, -1)) };
   } catch {
     return undefined;
   }
 }
 
-/** Whether there are enough brackets to nest deeper than P-8 allows; a call rarely has as many. Looked for, not looked at one by one: a
- *  call has some twenty of them among hundreds of characters. */
+/** Whether there are enough brackets to nest deeper than P-8 allows; an answer rarely has as many. Looked for, not looked at one by one: an
+ *  answer has few of them among hundreds of characters. */
 function mayNestTooDeep(text: string): boolean {
   let brackets = 0;
   for (const bracket of ["{", "["]) {

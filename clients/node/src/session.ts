@@ -22,6 +22,7 @@ import { type BadHead, type Message, type Request, type Response, readMessage } 
 import { Pending } from "./pending.js";
 import { type RemoteNotice, RemoteSession } from "./remote-session.js";
 import { Gather, type OutgoingBody } from "./stream.js";
+import { UsualParams } from "./usual-call.js";
 
 /** What a session needs of the app. */
 export interface SessionHost {
@@ -300,7 +301,7 @@ export class Session implements CallHost {
   // ---- calls
 
   #call({ id, method, params }: Request, attachment: Buffer): void {
-    const checked = readCallParams(params);
+    const checked = params instanceof UsualParams ? params : readCallParams(params);
     if (!checked) return this.#connection.frame(errorHead(id, "invalid_params", "params of the call do not fit"));
     if (this.#calls.size >= this.#inFlightMax || this.#calls.get(id)) {
       return this.#connection.frame(errorHead(id, "busy", `${this.#calls.size} calls are in flight`));
