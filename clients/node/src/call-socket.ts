@@ -25,7 +25,7 @@ export class CallSocket extends EventEmitter {
 
   /** Whether the caller spoke TLS to whom the broker trusts to say so. */
   get encrypted(): boolean {
-    const forwarded = this.#call.params.headers?.find(([name]) => name === "x-forwarded-proto")?.[1];
+    const forwarded = this.#call.header("x-forwarded-proto");
     return forwarded?.split(",")[0]?.trim() === "https";
   }
 

@@ -4,6 +4,7 @@ import { errorHead, type HeraError, type WireCode } from "./errors.js";
 import { limits } from "./limits.js";
 import type { CallStub } from "./remote-stub.js";
 import { type BodyWire, IncomingBody, OutgoingBody } from "./stream.js";
+import { UsualParams } from "./usual-call.js";
 
 /** Params of a call (P-32), as far as they were checked. */
 export interface CallParams {
@@ -83,6 +84,14 @@ export class Call {
     this.attachment = attachment;
     this.deadline = arrived + params.timeout_ms;
     if (params.more === true) this.input = new IncomingBody(this.#wire("call"), () => this.#inputEnded());
+  }
+
+  /** The first header of this lower-case name. */
+  header(name: string): string | undefined {
+    const { params } = this;
+    // Most calls have none of those that are asked for, and need not have their headers made for it.
+    if (params instanceof UsualParams && !params.mayHave(name)) return undefined;
+    return params.headers?.find(([each]) => each === name)?.[1];
   }
 
   /** Whether anything may still be sent for it. */

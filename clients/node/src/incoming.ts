@@ -127,9 +127,7 @@ export class Incoming extends BodyStream implements CallListener {
 
   /** @internal One header by its lower-case name, without making all of them. */
   rawHeader(name: string): string | undefined {
-    const { headers } = this.#call.params;
-    if (headers) for (const pair of headers) if (pair[0] === name) return pair[1];
-    return undefined;
+    return this.#call.header(name);
   }
 
   /** @internal The caller's address, whatever middleware made of `caller`. */

@@ -38,6 +38,11 @@ export class UsualParams implements CallParams {
     this.#found = found;
   }
 
+  /** Whether there may be such a header: tells without making all of them. */
+  mayHave(name: string): boolean {
+    return (this.#found[7] as string).includes(name);
+  }
+
   get headers(): [string, string][] {
     this.#headers ??= JSON.parse(this.#found[7] as string) as [string, string][];
     return this.#headers;
