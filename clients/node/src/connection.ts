@@ -189,10 +189,15 @@ export class Connection {
       for (const piece of pieces) this.#socket.write(piece);
       this.#socket.uncork();
     }
+    // Nearly always the kernel took all of it at once, and then the block is free to be written over.
+    if (this.#socket.writableLength === 0) {
+      this.#from = 0;
+      this.#to = 0;
+    }
     this.#pump();
   }
 
-  /** Ends the current piece; the block goes on behind it and is never written over, since the socket may still hold it. */
+  /** Ends the current piece; the block goes on behind it, since the socket may still hold it. */
   #cut(): void {
     if (this.#from === this.#to) return;
     this.#piece(this.#block.subarray(this.#from, this.#to));

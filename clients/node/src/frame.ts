@@ -23,6 +23,7 @@ export type FrameFault = "bad_frame" | "frame_too_large";
 export type OnFrame = (head: Buffer, attachment: Buffer) => boolean;
 
 const PREFIX = 8;
+const NOTHING = Buffer.alloc(0);
 
 /** Cuts what a socket gives into frames.
  *
@@ -64,7 +65,10 @@ export class FrameReader {
       const end = at + 4 + length;
       if (end > bytes.length) return this.#keep(bytes, at, 4 + length);
       const headEnd = at + PREFIX + headLength;
-      const goOn = onFrame(bytes.subarray(at + PREFIX, headEnd), bytes.subarray(headEnd, end));
+      const goOn = onFrame(
+        bytes.subarray(at + PREFIX, headEnd),
+        headEnd === end ? NOTHING : bytes.subarray(headEnd, end),
+      );
       at = end;
       if (!goOn) return undefined;
     }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import type { Worker } from "./fake-broker.js";
 import { connected } from "./fixture.js";
 
@@ -284,4 +285,28 @@ test("more than was granted ends the session", async (t) => {
 
   // Refused by the endpoint's limit, or by the credit: never taken in silence.
   await worker.until(({ message }) => message.id === null || message.method === "reset");
+});
+
+test("answers that wait for a slow reader come as they were made", async (t) => {
+  const { worker } = await connected(t, (app) =>
+    app.get("/0/n/:n", (req, res) => {
+      handled++;
+      res.send(String(req.params.n).repeat(2_000));
+    }),
+  );
+  let handled = 0;
+  const ids: number[] = [];
+  // More than the sockets of both ends hold, in answers that are small enough to be copied.
+  worker.socket.pause();
+  while (ids.length < 2_000) {
+    for (let i = 0; i < 100; i++) ids.push(worker.call("GET /0/n/{n}", { path: `/0/n/${1_000 + ids.length}` }));
+    while (handled < ids.length) await setImmediate();
+  }
+
+  worker.socket.resume();
+
+  for (const [at, id] of ids.entries()) {
+    const { attachment } = await worker.response(id);
+    assert.ok(attachment.toString() === String(1_000 + at).repeat(2_000), `answer ${at}`);
+  }
 });
