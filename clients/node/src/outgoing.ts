@@ -29,6 +29,7 @@ export class Outgoing {
   /** Lower-case names, and the values as they were set. */
   readonly #names: string[] = [];
   readonly #values: OutgoingHttpHeader[] = [];
+  #ownTag: string | undefined;
   #headWritten = false;
   #replied = false;
   #ended = false;
@@ -341,6 +342,12 @@ export class Outgoing {
     }
   }
 
+  /** @internal Sets an ETag that Hera made: its quotes are all in it that needs an escape. */
+  putTag(tag: string): void {
+    this.#ownTag = tag;
+    this.put("etag", tag);
+  }
+
   /** What cannot be sent is thrown; a subclass may know better where nobody could catch it. */
   protected refuse(error: Error): this {
     throw error;
@@ -398,7 +405,8 @@ export class Outgoing {
       const name = this.#names[i] as string;
       if (!withLength && name === "content-length") continue;
       const value = this.#values[i] as OutgoingHttpHeader;
-      if (typeof value === "object") for (const each of value) json += pair(json, name, each);
+      if (value === this.#ownTag) json += `${json.length === 1 ? "" : ","}["${name}",${quotedTag(this.#ownTag)}]`;
+      else if (typeof value === "object") for (const each of value) json += pair(json, name, each);
       else json += pair(json, name, String(value));
     }
     return `${json}]`;
@@ -497,6 +505,11 @@ function close(res: Outgoing): void {
 function pair(json: string, name: string, value: string): string {
   const comma = json.length === 1 ? "" : ",";
   return ESCAPED.test(value) ? `${comma}["${name}",${JSON.stringify(value)}]` : `${comma}["${name}","${value}"]`;
+}
+
+/** As JSON.stringify gives it, which is dear for a text that nearly every answer has. */
+function quotedTag(tag: string): string {
+  return tag.startsWith("W/") ? `"W/\\"${tag.slice(3, -1)}\\""` : `"\\"${tag.slice(1, -1)}\\""`;
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;

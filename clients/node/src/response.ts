@@ -16,6 +16,7 @@ import type { Next } from "./layer.js";
 import { Outgoing, type ResponseHost } from "./outgoing.js";
 import type { Request } from "./request.js";
 import { type SendFileOptions, sendFile } from "./send-file.js";
+import { isBuiltIn } from "./settings.js";
 
 export type HeaderValue = string | number | boolean | readonly string[];
 
@@ -211,7 +212,10 @@ export class Response extends Outgoing {
       const tagged = etag !== undefined && !this.hasHeader("etag");
       this.put("content-length", String(typeof piece === "string" ? Buffer.byteLength(piece) : piece.length));
       const tag = tagged ? etag(piece, typeof piece === "string" ? "utf8" : undefined) : undefined;
-      if (tag) this.setHeader("etag", tag);
+      // Middleware that put something in the place of setHeader hears of it, as with Express.
+      const unchecked = etag !== undefined && isBuiltIn(etag) && this.setHeader === Outgoing.prototype.setHeader;
+      if (tag && unchecked) this.putTag(tag);
+      else if (tag) this.setHeader("etag", tag);
     }
     if (this.req.fresh) this.statusCode = 304;
     if (this.statusCode === 204 || this.statusCode === 304) {

@@ -18,7 +18,7 @@ export class Settings {
     "query parser": "simple",
     "subdomain offset": 2,
   });
-  etag: MakeEtag | undefined = makeEtag("weak");
+  etag: MakeEtag | undefined = weak;
   parseQuery: ParseQuery = parseFields;
   #plainJson = true;
 
@@ -50,10 +50,19 @@ export class Settings {
 /** @throws HeraError `bad_option` */
 function makeEtag(setting: unknown): MakeEtag | undefined {
   if (typeof setting === "function") return setting as MakeEtag;
-  if (setting === true || setting === "weak") return (body) => `W/${strong(body)}`;
+  if (setting === true || setting === "weak") return weak;
   if (setting === "strong") return strong;
   if (setting === false || setting === undefined) return undefined;
   throw new HeraError("bad_option", `etag: ${String(setting)} is not weak, strong, false or a function`);
+}
+
+/** Whether it is none of the app's own, so that what it gives is known to be good. */
+export function isBuiltIn(etag: MakeEtag): boolean {
+  return etag === weak || etag === strong;
+}
+
+function weak(body: string | Uint8Array): string {
+  return `W/${strong(body)}`;
 }
 
 /** The form that Express gives it: length, and the digest's first 27 characters. */
