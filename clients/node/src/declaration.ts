@@ -23,6 +23,7 @@ interface Declared {
 export class Declaration {
   /** By method and shape: the same endpoint twice is one declaration. */
   readonly #declared = new Map<string, Declared>();
+  /** Of the endpoints that are no ordinary ones. In most apps there is none, and then no call is looked up. */
   readonly #rules = new Map<string, BodyRule>();
 
   /** @throws HeraError `bad_endpoint` for a route that brokers cannot match where it is mounted */
@@ -36,7 +37,8 @@ export class Declaration {
       if (!has) this.#declared.set(`OPTIONS${path}`, { endpoint: `OPTIONS ${pattern}`, options: {} });
     }
     for (const { endpoint, options } of this.#declared.values()) {
-      this.#rules.set(endpoint, { most: options.bodyLimit ?? BODY_BYTES_DEFAULT, stream: options.stream ?? false });
+      const { bodyLimit: most = ORDINARY.most, stream = ORDINARY.stream } = options;
+      if (most !== ORDINARY.most || stream !== ORDINARY.stream) this.#rules.set(endpoint, { most, stream });
     }
   }
 
@@ -52,7 +54,7 @@ export class Declaration {
   }
 
   bodyRule(endpoint: string): BodyRule {
-    return this.#rules.get(endpoint) ?? { most: BODY_BYTES_DEFAULT, stream: false };
+    return this.#rules.size === 0 ? ORDINARY : (this.#rules.get(endpoint) ?? ORDINARY);
   }
 
   #collect(routes: Routes, mounts: readonly string[]): void {
@@ -84,6 +86,8 @@ export class Declaration {
     else this.#declared.set(key, { endpoint: `${method} ${pattern}`, options });
   }
 }
+
+const ORDINARY: BodyRule = { most: BODY_BYTES_DEFAULT, stream: false };
 
 function hasRoutes(routes: Routes): boolean {
   return routes.stack.some(({ route, routes: inner }) => route || (inner && hasRoutes(inner)));
