@@ -27,6 +27,10 @@ use tokio::sync::Notify;
 const TURN_CHUNK_BYTES: usize = 256 * 1024;
 /// Attachments up to this size are copied behind their head: one more slice costs more than the copy.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
+/// Room that is made for frames, again and again: one buffer that grew would be copied each time that it does.
+const TAIL_BYTES: usize = 16 * 1024;
+/// A buffer with less room left is full: nearly every frame fits.
+const FRAME_ROOM: usize = 2 * 1024;
 /// Bytes of answers to the broker's own control requests, above which the reader waits: a broker that asks and does not
 /// read must not fill our memory.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -240,6 +244,10 @@ impl Frames {
         attachment: Bytes,
         head: impl FnOnce(HeadWriter<'_>) -> serde_json::Result<()>,
     ) -> bool {
+        if self.tail.capacity() - self.tail.len() < FRAME_ROOM {
+            self.end_slice();
+            self.tail.reserve(TAIL_BYTES);
+        }
         let before = self.tail.len();
         if put_head(&mut self.tail, head_max, attachment.len(), head).is_none() {
             return false;
@@ -248,16 +256,20 @@ impl Frames {
         if attachment.len() <= COPIED_BYTES_MAX {
             self.tail.extend_from_slice(&attachment);
         } else {
-            self.slices.push_back(self.tail.split().freeze());
+            self.end_slice();
             self.slices.push_back(attachment);
         }
         true
     }
 
-    fn take(&mut self) -> Turn {
+    fn end_slice(&mut self) {
         if !self.tail.is_empty() {
             self.slices.push_back(self.tail.split().freeze());
         }
+    }
+
+    fn take(&mut self) -> Turn {
+        self.end_slice();
         Turn { slices: std::mem::take(&mut self.slices), bytes: std::mem::take(&mut self.bytes) }
     }
 }

@@ -225,7 +225,7 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
 
     fn frame(&mut self, frame: Frame, arrival: Instant) -> Result<(), Ending> {
         if let Some((id, endpoint, call)) = given::quick(&frame.head) {
-            return self.call(id, endpoint, Some(call), &frame, arrival);
+            return self.call(id, endpoint, Some(Arc::new(call)), &frame, arrival);
         }
         match message::read(&frame.head) {
             Ok(Message::Request { id, method, params }) => match &*method {
@@ -241,7 +241,7 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
                     self.session.outlet.answer(|out| message::write_result(out, id, &Empty {}));
                 }
                 endpoint => {
-                    let call = message::fit::<CallIn>(params).map(GivenCall::from);
+                    let call = message::fit::<CallIn>(params).map(|call| Arc::new(call.into()));
                     return self.call(id, endpoint, call, &frame, arrival);
                 }
             },
@@ -258,7 +258,7 @@ impl<'a, A: FnMut(usize)> Reader<'a, A> {
         &mut self,
         id: u64,
         endpoint: &str,
-        call: Option<GivenCall>,
+        call: Option<Arc<GivenCall>>,
         frame: &Frame,
         arrival: Instant,
     ) -> Result<(), Ending> {

@@ -64,7 +64,7 @@ struct Call {
 pub(crate) struct Arrived {
     id: u64,
     endpoint: Arc<Endpoint>,
-    call: GivenCall,
+    call: Arc<GivenCall>,
     body: Body,
     deadline: Instant,
     cancel: Arc<Cancel>,
@@ -93,7 +93,7 @@ impl Session {
         self: &Arc<Self>,
         id: u64,
         endpoint: Arc<Endpoint>,
-        call: GivenCall,
+        call: Arc<GivenCall>,
         attachment: Attachment,
         arrival: Instant,
     ) -> Option<Arrived> {
@@ -339,7 +339,6 @@ async fn run(session: Arc<Session>, arrived: Arrived) {
         drop(body);
         return session.fail(id, Code::PastDeadline);
     }
-    let call = Arc::new(call);
     let name = CallName { call: Arc::clone(&call), endpoint: Arc::clone(&endpoint) };
     let worker = Arc::clone(&session.worker);
     let request = Request::new(call, body, endpoint.declared.body_bytes_max, deadline, cancel, worker);
