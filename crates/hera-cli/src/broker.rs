@@ -14,6 +14,7 @@ use crate::failure::Failure;
 pub(crate) fn run(flags: BrokerFlags) -> Result<(), Failure> {
     let config = configuration::load(flags)?;
     log_to_stderr(&config);
+    leave_no_core_file();
     hera_broker::run(config).map_err(|error| match error {
         // A certificate that cannot be read is not read the next time either: a supervisor need not try again.
         StartError::Tls(_) => Failure::configuration(error.to_string()),
@@ -22,6 +23,15 @@ pub(crate) fn run(flags: BrokerFlags) -> Result<(), Failure> {
         }
         _ => Failure::new(error.to_string()),
     })
+}
+
+/// A core file would hold the tokens of the calls under way. Who needs one all the same raises the limit of the process (`prlimit`).
+fn leave_no_core_file() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum }) {
+        tracing::warn!(%error, "a crash may leave a core file");
+    }
 }
 
 /// What a second try would meet again: the wrong key, the wrong place, a name that another broker has.

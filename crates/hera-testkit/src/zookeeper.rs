@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::hash::BuildHasher;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -67,6 +67,11 @@ impl TestZooKeeper {
         }
         zookeeper.wait_serving();
         zookeeper
+    }
+
+    /// Where a server keeps its log of changes and its snapshots: every byte that was ever written to it.
+    pub fn data_dir(&self, n: usize) -> PathBuf {
+        self.dir.path().join(n.to_string()).join("data")
     }
 
     /// How many servers there are, up or down.

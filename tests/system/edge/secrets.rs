@@ -165,5 +165,11 @@ fn token_in_use_during_every_fault_stands_nowhere() {
         let path = format!("/proc/{}/{file}", broker.pid());
         secrets.are_not_in(&path, &std::fs::read(&path).unwrap());
     }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", broker.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert!(
+        core.split_whitespace().nth(4) == Some("0"),
+        "memory, with the token in it, would go to a file: {core}"
+    );
     assert!(secrets.are_in_no_file_of(broker.dir()) >= 4);
 }

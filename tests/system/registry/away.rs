@@ -4,6 +4,7 @@ use crate::layout::credentials;
 use crate::zk::Stranger;
 use hera_testkit::http::Request;
 use hera_testkit::{RawWorker, Reply, TestBroker, TestCluster, wait_at_most, wait_until};
+use std::path::Path;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,6 +62,14 @@ fn known_tokens_and_routes_outlive_zookeeper_and_unknown_ones_are_an_honest_503(
     wait_at_most(PATIENCE, "the broker to be registered", || cluster.registered() == [broker.id()]);
 }
 
+/// The bytes of all files in a folder and below it.
+fn all_bytes(folder: &Path) -> Vec<u8> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| if path.is_dir() { all_bytes(&path) } else { std::fs::read(path).unwrap() })
+        .collect()
+}
+
 #[test]
 fn broker_restarted_without_zookeeper_goes_by_its_saved_copy() {
     let mut cluster = TestCluster::start();
@@ -78,6 +87,10 @@ fn broker_restarted_without_zookeeper_goes_by_its_saved_copy() {
     });
     let secret = &token[21..];
     assert!(!saved("tokens.json", secret), "hashes only");
+    let written = all_bytes(&cluster.zookeeper.data_dir(0));
+    let holds = |text: &str| written.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    assert!(holds(&token[5..21]) && holds("/0/x"), "the token's id and the catalogue are in ZooKeeper");
+    assert!(!holds(secret) && !holds(&key[24..88]), "no secret is");
 
     cluster.zookeeper.kill(0);
     broker.restart();
