@@ -189,9 +189,15 @@ impl Line<'_> {
         }
     }
 
+    /// A text of ours that needs no escape, or `null`.
     fn optional(&mut self, member: &str, text: Option<&str>) {
-        self.0.extend_from_slice(member.as_bytes());
-        json::optional(self.0, text);
+        match text {
+            Some(text) => self.plain(member, text),
+            None => {
+                self.0.extend_from_slice(member.as_bytes());
+                self.0.extend_from_slice(b"null");
+            }
+        }
     }
 
     fn optional_ascii(&mut self, member: &str, text: Option<&str>) {
@@ -217,9 +223,9 @@ pub fn write(call: &Call, done: &Done, at: Instant) {
     call.core.log.push(&call.core, at, &call.request_id, |line| {
         match &call.who {
             Who::Unknown => line.optional(",\"token\":", None),
-            Who::Token(caller) => line.text(",\"token\":", &caller.record.name),
+            Who::Token(caller) => line.plain(",\"token\":", &caller.record.name),
             Who::Service(service) => {
-                line.text(",\"service\":", &service.name);
+                line.plain(",\"service\":", &service.name);
                 // As the service says: any text.
                 line.optional_ascii(",\"token\":", service.caller.token.as_deref().map(shown));
             }

@@ -33,7 +33,7 @@ impl Spare {
     /// Takes a buffer back; it holds nothing that is still needed.
     pub fn give_input(&self, mut buffer: BytesMut) {
         buffer.clear();
-        if buffer.capacity() <= KEPT_BYTES_MAX {
+        if (1..=KEPT_BYTES_MAX).contains(&buffer.capacity()) {
             self.input.set(buffer);
         }
     }

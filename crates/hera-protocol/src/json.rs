@@ -39,9 +39,10 @@ fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Writes a string literal of a text that is known to need no escape: an id, a code, a method, a canonical path.
-pub fn plain(out: &mut Vec<u8>, text: &str) {
-    debug_assert!(is_plain(text.as_bytes(), false), "{text:?} needs an escape");
-    quoted(out, text.as_bytes());
+pub fn plain(out: &mut Vec<u8>, text: impl AsRef<[u8]>) {
+    let text = text.as_ref();
+    debug_assert!(is_plain(text, false), "{:?} needs an escape", text.escape_ascii().to_string());
+    quoted(out, text);
 }
 
 /// Writes a string literal.

@@ -220,6 +220,10 @@ impl Connection {
 
     fn poll_fill(&self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         let mut input = self.input.borrow_mut();
+        if input.is_empty() && self.stream.borrow().poll_anything(cx).is_pending() {
+            self.core.spare.give_input(std::mem::take(&mut input));
+            return Poll::Pending;
+        }
         // A head in the making is bounded here, and judged as too large by its reader.
         if input.capacity() - input.len() < room / 8 {
             if input.is_empty() && room == HEAD_BUFFER {

@@ -394,6 +394,18 @@ pub fn plain_number(text: &[u8]) -> Option<u64> {
     digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
 
+/// Bytes of the name of a host.
+const HOST: [bool; 256] = {
+    let mut host = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let as_u8 = byte as u8;
+        host[byte] = as_u8.is_ascii_alphanumeric() || matches!(as_u8, b'.' | b'-' | b'_' | b'~' | b'%');
+        byte += 1;
+    }
+    host
+};
+
 /// `reg-name`, IPv4 or `[IPv6]`, and a port (RFC 3986 section 3.2), without userinfo.
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host {
@@ -406,11 +418,7 @@ fn is_host(host: &[u8]) -> bool {
     let v6 = host.starts_with(b"[");
     let name_fits = !name.is_empty()
         && name.len() <= 255
-        && name.iter().all(|byte| match byte {
-            b':' => v6,
-            b'.' | b'-' | b'_' | b'~' | b'%' => true,
-            byte => byte.is_ascii_alphanumeric(),
-        });
+        && name.iter().all(|byte| HOST[usize::from(*byte)] || (v6 && *byte == b':'));
     let port_fits = match port {
         [] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),

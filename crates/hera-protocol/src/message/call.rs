@@ -117,8 +117,7 @@ fn write_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: H
     for (name, value) in headers {
         out.extend_from_slice(before);
         before = b",[";
-        // Nothing in a token needs an escape; one that is none would still be written as the text that it is.
-        json::latin1(out, name);
+        json::plain(out, name);
         out.push(b',');
         json::latin1(out, value);
         out.push(b']');
