@@ -1,6 +1,6 @@
 // Runs the benchmarks and writes their results into docs/benchmarks.md. Nothing is asserted on time.
 //
-//   node bench/run.mjs [--only middle,latency,node,remote,settings,scale,slow,instructions] [--rounds 5] [--seconds 4] [--connections 1000] [--quick]
+//   node bench/run.mjs [--only middle,latency,node,java,remote,settings,scale,slow,instructions] [--rounds 5] [--seconds 4] [--connections 1000] [--quick]
 //
 // --connections is the most that is tried. --quick is for trying the benchmarks themselves: two rounds of a second, printed and not written.
 import { execFileSync } from "node:child_process";
@@ -10,7 +10,15 @@ import { root, Stage } from "./stage.mjs";
 
 const SECTIONS = ["middle", "latency", "node", "java", "remote", "settings", "scale", "slow", "instructions"];
 
+const USAGE = `node bench/run.mjs [--only ${SECTIONS.join(",")}] [--rounds 5] [--seconds 4] [--connections 1000] [--quick]`;
+const VALUED = ["--only", "--rounds", "--seconds", "--connections"];
 const flags = process.argv.slice(2);
+const stranger = flags.find((flag, at) => !(VALUED.includes(flag) || flag === "--quick" || VALUED.includes(flags[at - 1])));
+if (stranger) {
+  // It runs for half an hour and writes a page: not for who asked for something else.
+  console.error(stranger === "--help" ? USAGE : `${stranger} is not known here\n${USAGE}`);
+  process.exit(stranger === "--help" ? 0 : 2);
+}
 const value = (name) => (flags.includes(`--${name}`) ? flags[flags.indexOf(`--${name}`) + 1] : undefined);
 const quick = flags.includes("--quick");
 const options = {

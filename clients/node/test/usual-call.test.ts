@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { readUsualCall } from "../src/usual-call.js";
 
@@ -124,5 +125,15 @@ test("whatever is changed in a call, what is taken is the same as JSON has it", 
     }
     const call = readUsualCall(text);
     if (call) assert.deepEqual(told(call), told(JSON.parse(text)), `seed ${seed}: ${text}`);
+  }
+});
+
+test("what brokers write by the shared vectors is read this way", () => {
+  const { cases } = JSON.parse(readFileSync(new URL("../../../../spec/vectors/calls.json", import.meta.url), "utf8"));
+  assert.ok(cases.length > 0);
+  for (const { name, head } of cases) {
+    const read = readUsualCall(head);
+    assert.ok(read, name);
+    assert.deepEqual(told(read), told(JSON.parse(head)), name);
   }
 });

@@ -9,13 +9,16 @@ use hera_protocol::frame::put_head;
 use hera_protocol::handshake::{BrokerHandshake, BrokerSide, WorkerHandshake};
 use hera_protocol::key::{BadKey, WorkerKey, hex, unhex, unhex32};
 use hera_protocol::limits::Limits;
-use hera_protocol::message::{self, Message, Outcome, reply};
+use hera_protocol::message::call::{CallOut, CallerOut, TraceOut};
+use hera_protocol::message::{self, Message, Outcome, given, reply};
 use hera_protocol::proof::{Role, Signer, transcript, verify};
 use hera_protocol::{Code, Decoder, WireId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Write;
 
 #[derive(Deserialize)]
@@ -412,6 +415,106 @@ fn names_of_calls_in_a_chain() {
                 message::remote::name(&case.method, &case.path, case.query.as_deref()),
                 case.call.clone(),
             )
+        },
+    );
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallCase {
+    name: String,
+    call: CallOf,
+    head: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallOf {
+    id: u64,
+    endpoint: String,
+    method: String,
+    target: String,
+    path: String,
+    query: Option<String>,
+    path_params: BTreeMap<String, String>,
+    headers: Vec<(String, String)>,
+    request_id: String,
+    caller: CallerOf,
+    trace: Option<TraceOf>,
+    timeout_ms: u64,
+    #[serde(default)]
+    chain: Vec<String>,
+    #[serde(default)]
+    more: bool,
+}
+
+#[derive(Deserialize)]
+struct CallerOf {
+    token: Option<String>,
+    labels: BTreeMap<String, String>,
+    ip: String,
+    service: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TraceOf {
+    traceparent: String,
+    tracestate: Option<String>,
+}
+
+#[test]
+fn calls_are_written_and_read_as_the_vectors_say() {
+    replay::<CallCase>(
+        "calls.json",
+        |case| &case.name,
+        |case| {
+            let call = &case.call;
+            let params: Vec<(&str, Cow<'_, str>)> =
+                call.path_params.iter().map(|(name, value)| (name.as_str(), Cow::from(value))).collect();
+            let latin1 = |text: &str| text.chars().map(|c| c as u8).collect::<Vec<u8>>();
+            let headers: Vec<_> =
+                call.headers.iter().map(|(name, value)| (latin1(name), latin1(value))).collect();
+            let mut head = Vec::new();
+            CallOut {
+                method: &call.method,
+                target: &call.target,
+                path: &call.path,
+                query: call.query.as_deref(),
+                path_params: &params,
+                headers: headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())),
+                request_id: &call.request_id,
+                caller: CallerOut {
+                    token: call.caller.token.as_deref(),
+                    labels: &call.caller.labels,
+                    ip: &call.caller.ip,
+                    service: call.caller.service.as_deref(),
+                },
+                trace: call.trace.as_ref().map(|trace| TraceOut {
+                    traceparent: &trace.traceparent,
+                    tracestate: trace.tracestate.as_deref(),
+                }),
+                timeout_ms: call.timeout_ms,
+                chain: &call.chain,
+                more: call.more,
+            }
+            .write(call.id, &call.endpoint, &mut head);
+            same("head", String::from_utf8(head).unwrap(), case.head.clone())?;
+
+            let (id, endpoint, read) = given::quick(case.head.as_bytes()).ok_or("not read the quick way")?;
+            same("id and endpoint", (id, endpoint), (call.id, call.endpoint.as_str()))?;
+            same("path and query", (read.path(), read.query()), (call.path.as_str(), call.query.as_deref()))?;
+            same(
+                "headers",
+                read.headers().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+                call.headers.clone(),
+            )?;
+            same(
+                "caller",
+                (read.token(), read.ip(), read.service()),
+                (call.caller.token.as_deref(), &*call.caller.ip, call.caller.service.as_deref()),
+            )?;
+            same("chain", read.chain().map(str::to_owned).collect(), call.chain.clone())?;
+            same("the rest", (read.timeout_ms(), read.more()), (call.timeout_ms, call.more))
         },
     );
 }
