@@ -118,7 +118,7 @@ impl GivenCall {
     }
 
     fn part(&self, part: &Part) -> &str {
-        // Both ways of making one cut at the quotes of strings, so the place is always there.
+        // Every part is a whole text of its own, so the place is always there.
         self.text.get(part.start as usize..part.end as usize).unwrap_or_default()
     }
 
@@ -171,33 +171,36 @@ impl From<CallIn> for GivenCall {
 /// `None` judges nothing: the head then goes to [`super::read`] and [`CallIn`]. A property test holds the two together.
 pub fn quick(head: &[u8]) -> Option<(u64, &str, GivenCall)> {
     let text = std::str::from_utf8(head).ok()?;
-    let mut reading = Reading { start: head.as_ptr() as usize, rest: Rest(head) };
+    let mut reading = Reading { text, rest: Rest(head) };
     reading.literal(b"{\"jsonrpc\":\"2.0\",\"id\":")?;
     let id = reading.rest.number().filter(|id| *id <= ID_MAX)?;
     let endpoint = reading.after(b",\"method\":")?;
-    let endpoint = text.get(endpoint.start as usize..endpoint.end as usize)?;
+    let endpoint = reading.at(&endpoint);
     // Without a space it would be a control method (P-9).
     if !endpoint.contains(' ') {
         return None;
     }
-    let call = reading.call(text)?;
-    Some((id, endpoint, call))
+    Some((id, endpoint, reading.call()?))
 }
 
-/// A head that is being read, and where it begins.
+/// A head that is being read.
 struct Reading<'a> {
-    start: usize,
+    text: &'a str,
     rest: Rest<'a>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn at(&self, part: &Part) -> &'a str {
+        self.text.get(part.start as usize..part.end as usize).unwrap_or_default()
+    }
+
     fn literal(&mut self, text: &[u8]) -> Option<()> {
         self.rest.literal(text)
     }
 
     fn text(&mut self) -> Option<Part> {
         let text = self.rest.text(|byte| byte >= 0x20)?;
-        let start = text.as_ptr() as usize - self.start;
+        let start = text.as_ptr() as usize - self.text.as_ptr() as usize;
         Some(start as u32..(start + text.len()) as u32)
     }
 
@@ -229,19 +232,16 @@ impl Reading<'_> {
     where
         [(Part, Part); N]: smallvec::Array<Item = (Part, Part)>,
     {
-        let head = self.rest.0.as_ptr() as usize - self.start;
-        let all = self.rest.0;
         self.literal(member)?;
         self.literal(b"{")?;
         let mut pairs = Pairs::<N>::new();
         if self.literal(b"}").is_some() {
             return Some(pairs);
         }
-        let name_of = |part: &Part| all.get(part.start as usize - head..part.end as usize - head);
         loop {
             let name = self.text()?;
             let value = self.after(b":")?;
-            if pairs.len() == USUAL || pairs.iter().any(|(other, _)| name_of(other) == name_of(&name)) {
+            if pairs.len() == USUAL || pairs.iter().any(|(other, _)| self.at(other) == self.at(&name)) {
                 return None;
             }
             pairs.push((name, value));
@@ -284,7 +284,7 @@ impl Reading<'_> {
         }
     }
 
-    fn call(mut self, text: &str) -> Option<GivenCall> {
+    fn call(mut self) -> Option<GivenCall> {
         let method = self.after(b",\"params\":{\"method\":")?;
         let target = self.after(b",\"target\":")?;
         let path = self.after(b",\"path\":")?;
@@ -312,7 +312,7 @@ impl Reading<'_> {
         let more = self.literal(b",\"more\":true").is_some();
         self.literal(b"}}")?;
         self.rest.0.is_empty().then(|| GivenCall {
-            text: text.into(),
+            text: self.text.into(),
             method,
             target,
             path,
