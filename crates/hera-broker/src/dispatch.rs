@@ -290,22 +290,19 @@ async fn wait_for_room(
     let mut now = begun;
     let mut queued: Option<Queued> = None;
     loop {
-        let route = match &call.found {
+        let known = match &call.found {
             Some(found) => found.route.clone(),
             None => route(&call.core, call.incoming.method(), call.path(), call.wants_425)?.route,
         };
         // Registered before the look, so that a place which becomes free between the two is not missed.
-        let freed = route.state.freed.notified();
+        let freed = known.state.freed.notified();
         if let Some(picked) = pick(call, streamed, exclude, now)? {
             call.timing.queue += now.saturating_duration_since(begun);
             return Ok(picked);
         }
-        if !route.is_served() {
-            let detail = format!("{} is known, and no worker of it is connected here", route.label);
-            let mut refusal = Refusal::new(Code::NoWorker, detail);
-            refusal.as_425 = call.wants_425;
-            return Err(refusal.into());
-        }
+        // As the look left it: it may have found a newer table.
+        let route = call.found.as_ref().map_or_else(|| known.clone(), |found| found.route.clone());
+        call.is_served(&route)?;
         if queued.is_none() {
             queued = Queued::enter(&route.state);
         }
