@@ -70,7 +70,9 @@ const ENDPOINT = String.raw`[^"\\\s\p{Cc}]+ [^"\\\s\p{Cc}]+`;
 const PLAIN = String.raw`"([^"\\\p{Cc}]*)"`;
 const STRING = String.raw`"[^"\\\p{Cc}]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\p{Cc}]*)*"`;
 const OBJECT = `\\{${list(`${STRING}:${STRING}`)}\\}`;
-const HEADERS = `\\[${list(`\\[${STRING},${STRING}\\]`)}\\]`;
+/** Names as they are looked for: `mayHave` goes by the text. */
+const NAME = String.raw`"[^"\\\p{Cc}]*"`;
+const HEADERS = `\\[${list(`\\[${NAME},${STRING}\\]`)}\\]`;
 const CALLER = `\\{"token":(?:null|${STRING}),"labels":${OBJECT},"ip":${STRING}(?:,"service":${STRING})?\\}`;
 const TRACE = `\\{"traceparent":${STRING}(?:,"tracestate":${STRING})?\\}`;
 const PARAMS = [

@@ -77,6 +77,7 @@ test("what is no call as brokers write it is left to the long way", () => {
     plain.replace('"path":"', '"path":"\\/'),
     plain.replace('"path":', '"path":"/x","path":'),
     plain.replace('"query":"a=1"', '"query":1'),
+    plain.replace('"host"', '"h\\u006fst"'),
     plain.replace('"h:1"', "[[]]"),
     plain.replace('"h:1"', '"\\x"'),
     plain.replace('"h:1"', '"a\nb"'),
