@@ -82,6 +82,7 @@ impl Call {
             Denied::Unknown(_) => auth::unauthorized(),
         })?;
         let route = self.route()?;
+        self.is_expected(known)?;
         self.set_deadline(&route, asked);
         if self.waited {
             Box::pin(self.still_wanted(connection)).await?;
@@ -99,6 +100,18 @@ impl Call {
             }
         }
         dispatch::dispatch(self, now).await
+    }
+
+    /// Sends a call that can be asked elsewhere there, as long as nobody is to be sent here. A proxy that has not noticed the end of a broker may send calls to
+    /// the one that was started in its place, and cuts them in the middle when it learns by `/-/ready` that it is young.
+    fn is_expected(&self, now: Instant) -> Result<(), Refusal> {
+        if self.wants_425 && self.core.shared.phase.readiness(&self.core.shared, now) == Readiness::Young {
+            let detail = "this broker has just started, and its workers may still be on their way to it";
+            let mut refusal = Refusal::new(Code::NoWorker, detail);
+            refusal.as_425 = true;
+            return Err(refusal);
+        }
+        Ok(())
     }
 
     /// `Hera-Timeout: 1500ms` or `2s`: shortens, never lengthens.

@@ -51,6 +51,8 @@ pub struct ServerState {
     pub status: String,
     /// Calls that it has now.
     pub calls: u64,
+    /// It came back a moment ago, and gets few calls and connections yet (`slowstart`).
+    pub is_slow: bool,
 }
 
 impl Haproxy {
@@ -130,6 +132,7 @@ impl Haproxy {
         let names: Vec<&str> = lines.next().unwrap().trim_start_matches("# ").split(',').collect();
         let at = |name: &str| names.iter().position(|other| *other == name).unwrap();
         let (backend, server, calls, status) = (at("pxname"), at("svname"), at("scur"), at("status"));
+        let throttle = at("throttle");
         let state = |line: &str| {
             let fields: Vec<&str> = line.split(',').collect();
             let is_server = !matches!(*fields.get(server)?, "FRONTEND" | "BACKEND" | "first");
@@ -138,6 +141,7 @@ impl Haproxy {
                 server: fields[server].to_owned(),
                 status: fields[status].to_owned(),
                 calls: fields[calls].parse().unwrap_or(0),
+                is_slow: !fields[throttle].is_empty(),
             })
         };
         lines.filter_map(state).collect()

@@ -1,8 +1,8 @@
 //! Headers both ways: kept as they were, or ended here.
 
 use crate::stage::{Stage, values};
-use hera_testkit::TestBroker;
 use hera_testkit::http::Request;
+use hera_testkit::{TestBroker, wait_until};
 use serde_json::json;
 
 #[test]
@@ -73,6 +73,8 @@ fn hop_by_hop_and_hera_headers_end_at_the_broker() {
         ("X-Rewrite-URL", "/admin"),
     ];
     let request = gone.iter().fold(Request::get("/x"), |request, (name, value)| request.header(name, value));
+    // A proxy's call goes elsewhere until then.
+    wait_until("the broker to be ready", || stage.broker.ask(&Request::get("/-/ready")).status == 200);
 
     let seen = stage.seen(request.header("X-Kept", "1"));
 

@@ -1,7 +1,7 @@
 //! A broker that cannot start says why in one line, and with which exit code.
 
 use hera_testkit::http::Request;
-use hera_testkit::{BrokerBuilder, TestBroker, Verdict, wait_until};
+use hera_testkit::{BrokerBuilder, Reply, TestBroker, Verdict, wait_until};
 
 /// One line on stderr with all these parts, nothing on stdout, and this exit code.
 fn says(verdict: &Verdict, code: i32, parts: &[&str]) {
@@ -125,6 +125,27 @@ fn second_sigterm_ends_it_at_once() {
     broker.sigterm();
     assert_eq!(broker.wait_exit(), 0);
     worker.leave();
+}
+
+#[test]
+fn young_broker_serves_callers_and_sends_the_calls_of_a_proxy_elsewhere() {
+    let broker = TestBroker::start();
+    let worker = broker.worker("early", &["GET /x"]);
+    let _serving = worker.serve(|_| Reply::ok("{}"));
+    let token = broker.token(&["* /x"]);
+    let ask = || broker.ask(&Request::get("/x").token(&token).header("Hera-Peer", "retry-425"));
+    let direct = || broker.ask(&Request::get("/x").token(&token)).status;
+    let ready = || broker.ask(&Request::get("/-/ready")).status == 200;
+
+    let (first, before) = (ask(), ready());
+
+    // Not ready at a look behind it, so not ready then.
+    if !before {
+        assert_eq!((first.status, first.code().as_str(), first.executed()), (425, "no_worker", Some("no")));
+        assert_eq!(direct(), 200);
+    }
+    wait_until("the broker to be ready", ready);
+    assert_eq!(ask().status, 200);
 }
 
 #[test]

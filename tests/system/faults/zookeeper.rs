@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const NOTICED: Duration = Duration::from_secs(20);
 /// Z4: a node is back so soon after its session expired.
 const BACK: Duration = Duration::from_secs(3);
+/// HAProxy's `slowstart`.
+const SLOW: Duration = Duration::from_secs(10);
 /// A broker that is drained stays at most so long.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// Steady, and light enough for two cores that also run three ZooKeeper servers.
@@ -123,6 +125,10 @@ fn brokers_and_workers_killed_without_a_quorum_come_back_by_what_they_saved() {
         stage.brokers[n].restart();
         workers.iter().for_each(|worker| stage.wait_serving(worker));
         stage.wait_all_up(&haproxy);
+        // Until then HAProxy gives it few connections, and the other one's calls would find no room.
+        wait_at_most(3 * SLOW, "the broker to have all its calls", || {
+            haproxy.servers().iter().all(|state| !state.is_slow)
+        });
     }
     // One of the two always serves.
     let again = [(Rust, "rust-2"), (Node, "node-2")].map(|(language, name)| {
