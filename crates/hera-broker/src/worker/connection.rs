@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Reads per turn: a worker that floods does not keep the core.
-const READS_PER_TURN: usize = 16;
+/// Reads per turn: a worker that floods does not keep the core, and what was read of large answers leaves it again while it is in the core's cache.
+const READS_PER_TURN: usize = 4;
 /// How long an unknown worker key is given to become known: a refused worker would come again after 30 s only.
 const KEY_ARRIVES: Duration = Duration::from_secs(1);
 const LOOK_AT_CLOCK: Duration = Duration::from_millis(500);
