@@ -14,6 +14,7 @@ use hera_broker::http::response::{self, About, Sent, Timing};
 use hera_broker::io::Stream;
 use hera_broker::mail::{Event, SessionAddr};
 use hera_broker::metrics::BrokerCounters;
+use hera_broker::moment::Moment;
 use hera_broker::published::Published;
 use hera_broker::registry_link::RegistryLink;
 use hera_broker::worker::handshakes::Handshakes;
@@ -31,7 +32,6 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 /// Follows every answer on the connection, so that its end is known; no answer has it, as this byte ends fields of the input.
@@ -100,7 +100,7 @@ impl Stage {
         let snapshot = standalone.load_snapshot().unwrap();
         let (registry, _) =
             RegistryLink::new(standalone.clone(), Registry::Standalone(standalone), snapshot.stamp.clone());
-        let now = Instant::now();
+        let now = Moment::now();
         let shared = Arc::new(Shared {
             id: "b-1".to_owned(),
             identity: Signer::from_seed(&[7; 32]),
@@ -229,12 +229,14 @@ impl Stage {
             let last = if asked.ends { Event::End } else { Event::Reset };
             self.connection.exchange.deliver(to, last);
         }
+        let names = response::broker_and_worker(&self.core.shared.id, "s/1/i");
         let about = About {
             request_id: "r-1",
             is_head: asked.method == "HEAD",
             minor: asked.minor,
             keep: asked.keep,
             worker: "s/1/i",
+            names: &names,
             timing: Timing::default(),
             wrap: asked.wrap,
             // Nobody is there: what is posted to it is dropped.

@@ -1,5 +1,7 @@
 //! Who may do what, as the cores read it: the registry's snapshot, with what is counted for each token.
 
+use crate::access_log;
+use hera_protocol::message::call::begin_caller;
 use hera_registry::token::TokenRecord;
 use hera_registry::worker_key::KeyRecord;
 use hera_registry::{Rate, Snapshot};
@@ -25,6 +27,22 @@ pub struct Caller {
     pub record: Arc<TokenRecord>,
     /// Outlives changes of other tokens.
     pub usage: Arc<Usage>,
+    /// What a worker is told of it, up to the address.
+    pub for_worker: String,
+    /// Its member of a line of the access log.
+    pub for_log: String,
+}
+
+impl Caller {
+    fn new(record: Arc<TokenRecord>, usage: Arc<Usage>) -> Caller {
+        let name = record.digest.is_some().then_some(record.name.as_str());
+        Caller {
+            for_worker: begin_caller(name, &record.labels),
+            for_log: access_log::member("token", &record.name),
+            record,
+            usage,
+        }
+    }
 }
 
 impl Access {
@@ -38,7 +56,7 @@ impl Access {
             .collect();
         let caller = |record: Arc<TokenRecord>| {
             let usage = usages.get(record.id.as_str()).map(|usage| Arc::clone(usage)).unwrap_or_default();
-            Arc::new(Caller { record, usage })
+            Arc::new(Caller::new(record, usage))
         };
         Access {
             tokens: snapshot.tokens.into_iter().map(|(digest, record)| (digest, caller(record))).collect(),

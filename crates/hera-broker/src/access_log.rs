@@ -8,6 +8,7 @@ use crate::config::AccessLog;
 use crate::core::Core;
 use crate::http::connection::Connection;
 use crate::http::response::Sent;
+use crate::moment::Moment;
 use crate::rescue::Refusal;
 use hera_protocol::{Code, json};
 use std::cell::{Cell, RefCell};
@@ -15,7 +16,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A buffer is handed over when it has this many bytes, and at each tick of its core.
 pub const HAND_OVER: usize = 32 * 1024;
@@ -42,7 +43,7 @@ impl LogBuffer {
     }
 
     /// Adds a line: `write` adds members behind the time and the request id.
-    fn push(&self, core: &Core, at: Instant, request_id: &str, write: impl FnOnce(&mut Line<'_>)) {
+    fn push(&self, core: &Core, at: Moment, request_id: &str, write: impl FnOnce(&mut Line<'_>)) {
         if self.writer.is_none() {
             return;
         }
@@ -159,6 +160,11 @@ impl Stamp {
 struct Line<'a>(&'a mut Vec<u8>);
 
 impl Line<'_> {
+    /// What [`member`] made.
+    fn ready(&mut self, member: &str) {
+        self.0.extend_from_slice(member.as_bytes());
+    }
+
     /// A text of ours that needs no escape.
     fn plain(&mut self, member: &str, text: &str) {
         self.0.extend_from_slice(member.as_bytes());
@@ -218,12 +224,19 @@ impl Line<'_> {
     }
 }
 
+/// A member with a text that is the same in many lines, written once.
+pub fn member(name: &str, text: &str) -> String {
+    let mut out = format!(",\"{name}\":").into_bytes();
+    json::string(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// Notes a call that is over, since `at`.
-pub fn write(call: &Call, done: &Done, at: Instant) {
+pub fn write(call: &Call, done: &Done, at: Moment) {
     call.core.log.push(&call.core, at, &call.request_id, |line| {
         match &call.who {
-            Who::Unknown => line.optional(",\"token\":", None),
-            Who::Token(caller) => line.plain(",\"token\":", &caller.record.name),
+            Who::Unknown => line.ready(",\"token\":null"),
+            Who::Token(caller) => line.ready(&caller.for_log),
             Who::Service(service) => {
                 line.plain(",\"service\":", &service.name);
                 // As the service says: any text.
@@ -234,12 +247,12 @@ pub fn write(call: &Call, done: &Done, at: Instant) {
         line.plain(",\"method\":", shown(call.incoming.method()));
         let path = if call.path().is_empty() { call.incoming.raw_path() } else { call.path() };
         line.ascii(",\"path\":", shown(path));
-        line.optional(",\"route\":", call.route.as_ref().map(|route| route.label.as_str()));
+        line.ready(call.route.as_ref().map_or(",\"route\":null", |route| &route.for_log));
         line.number(",\"status\":", if done.status == 0 { 499 } else { u64::from(done.status) });
         if let Some(code) = done.code {
             line.plain(",\"code\":", code.as_str());
         }
-        line.optional(",\"worker\":", call.worker.as_ref().map(|worker| worker.label.as_str()));
+        line.ready(call.worker.as_ref().map_or(",\"worker\":null", |worker| &worker.for_log));
         line.number(",\"attempts\":", u64::from(call.attempts));
         line.number(",\"bytes\":", done.bytes);
         if done.cut {
@@ -255,7 +268,7 @@ pub fn write(call: &Call, done: &Done, at: Instant) {
 /// Notes a head that never became a call. Nothing of it is shown: it may hold anything.
 pub fn refused_head(core: &Core, connection: &Connection, request_id: &str, refusal: &Refusal) {
     core.counters().refused(refusal.code);
-    core.log.push(core, Instant::now(), request_id, |line| {
+    core.log.push(core, Moment::now(), request_id, |line| {
         line.plain(",\"ip\":", &connection.ip);
         line.number(",\"status\":", u64::from(refusal.status()));
         line.plain(",\"code\":", refusal.code.as_str());

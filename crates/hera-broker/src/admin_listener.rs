@@ -6,6 +6,7 @@ use crate::drain::Readiness;
 use crate::http::request::{Framing, Incoming};
 use crate::http::response::reason;
 use crate::io::poll_read_buf;
+use crate::moment::Moment;
 use crate::{clock, metrics};
 use bytes::BytesMut;
 use hera_balance::health::SLOW_START;
@@ -16,7 +17,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -173,7 +174,7 @@ impl AdminParts for Parts {
     }
 
     fn workers_json(&self) -> String {
-        let (now, unix) = (Instant::now(), clock::unix_now());
+        let (now, unix) = (Moment::now(), clock::unix_now());
         let ejected = self.shared.table.load().ejected(self.shared.now_ms(now));
         let workers: Vec<serde_json::Value> = self
             .shared
@@ -182,7 +183,7 @@ impl AdminParts for Parts {
             .into_iter()
             .map(|(worker, endpoints)| {
                 let report = worker.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                let age = now.saturating_duration_since(worker.since);
+                let age = now.since(worker.since);
                 let state = match (worker.draining.load(Ordering::Relaxed), &report.busy) {
                     (true, _) => "draining",
                     (false, Some(_)) => "busy",
@@ -200,7 +201,7 @@ impl AdminParts for Parts {
                     "delay_ms": finite(report.load.delay_ms),
                     "ping_ms": (ping > 0).then_some(f64::from(ping) / 1000.0),
                     "endpoints": endpoints, "ejected": ejected.get(&worker.session).copied().unwrap_or(0),
-                    "connected": unix.saturating_sub(now.duration_since(worker.since).as_secs()),
+                    "connected": unix.saturating_sub(now.since(worker.since).as_secs()),
                 })
             })
             .collect();
@@ -228,7 +229,7 @@ impl AdminParts for Parts {
     fn brokers_json(&self) -> String {
         let config = &self.shared.config;
         let others = self.shared.registry.brokers();
-        let state = match self.shared.phase.readiness(&self.shared, Instant::now()) {
+        let state = match self.shared.phase.readiness(&self.shared, Moment::now()) {
             Readiness::Ready => "ready",
             Readiness::Draining => "draining",
             Readiness::Young => "young",
@@ -251,7 +252,7 @@ impl AdminParts for Parts {
     }
 
     fn ready(&self) -> (bool, String) {
-        let readiness = self.shared.phase.readiness(&self.shared, Instant::now());
+        let readiness = self.shared.phase.readiness(&self.shared, Moment::now());
         let checks = serde_json::json!({
             "ready": readiness == Readiness::Ready,
             "young": readiness == Readiness::Young,

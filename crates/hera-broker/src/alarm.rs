@@ -4,11 +4,12 @@
 //! writes one number, and every 20 ms the core looks through all of them. An alarm is late by up to one tick, which every limit of
 //! Hera allows (the tightest promise is a deadline + 1 s).
 
+use crate::moment::Moment;
 use crate::slots::{SlotKey, Slots};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often a core looks at its alarms.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -19,7 +20,7 @@ const OFF: u64 = u64::MAX;
 /// All alarms of one core.
 #[derive(Debug)]
 pub struct Alarms {
-    start: Instant,
+    start: Moment,
     set: RefCell<Slots<Rc<State>>>,
 }
 
@@ -33,7 +34,7 @@ struct State {
 
 impl Alarms {
     /// None are set; time counts from `start`.
-    pub fn new(start: Instant) -> Rc<Alarms> {
+    pub fn new(start: Moment) -> Rc<Alarms> {
         Rc::new(Alarms { start, set: RefCell::default() })
     }
 
@@ -56,7 +57,7 @@ impl Alarms {
     }
 
     /// Rings every alarm whose time has come.
-    pub fn tick(&self, now: Instant) {
+    pub fn tick(&self, now: Moment) {
         let now = self.since_start(now);
         for state in self.set.borrow().iter() {
             for (at_ms, rung) in state.at_ms.iter().zip(&state.rung) {
@@ -72,8 +73,8 @@ impl Alarms {
         }
     }
 
-    fn since_start(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.start).as_millis() as u64
+    fn since_start(&self, at: Moment) -> u64 {
+        at.since(self.start).as_millis() as u64
     }
 }
 
@@ -88,7 +89,7 @@ pub struct Alarm {
 
 impl Alarm {
     /// Rings at `at`; an earlier setting is forgotten.
-    pub fn set(&self, at: Instant) {
+    pub fn set(&self, at: Moment) {
         self.rung().set(false);
         self.at_ms().set(self.alarms.since_start(at));
     }
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn alarm_rings_once_its_time_has_come_and_not_after_it_was_cleared() {
-        let start = Instant::now();
+        let start = Moment::now();
         let alarms = Alarms::new(start);
         let (kept, cleared) = (alarms.alarm(), alarms.alarm());
         let mut cx = Context::from_waker(Waker::noop());
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn alarms_of_a_group_ring_each_for_itself_and_leave_together() {
-        let start = Instant::now();
+        let start = Moment::now();
         let alarms = Alarms::new(start);
         let [first, second, third] = alarms.group();
         let mut cx = Context::from_waker(Waker::noop());

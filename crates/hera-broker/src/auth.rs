@@ -3,6 +3,7 @@
 use crate::access::{Access, Caller};
 use crate::core::Core;
 use crate::http::request::Incoming;
+use crate::moment::Moment;
 use crate::rescue::Refusal;
 use hera_protocol::Code;
 use hera_registry::TokenText;
@@ -10,7 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long an unknown token is given to become known.
 const TOKEN_ARRIVES: Duration = Duration::from_millis(250);
@@ -162,9 +163,9 @@ pub fn authorize(caller: &Caller, method: &str, path: &str) -> Result<(), Refusa
 }
 
 /// Takes the call off the token's rate.
-pub fn within_rate(core: &Core, caller: &Caller, now: Instant) -> Result<(), Refusal> {
+pub fn within_rate(core: &Core, caller: &Caller, now: Moment) -> Result<(), Refusal> {
     let Some(rate) = &caller.record.rate else { return Ok(()) };
-    let now_ns = now.saturating_duration_since(core.shared.start).as_nanos() as u64;
+    let now_ns = now.since(core.shared.start).as_nanos() as u64;
     caller.usage.take(rate, now_ns).map_err(|seconds| {
         let mut refusal = Refusal::new(
             Code::RateLimited,

@@ -7,6 +7,7 @@ use crate::core::{Core, Shared};
 use crate::drain::{self, Phase};
 use crate::mail::Mail;
 use crate::metrics::{BrokerCounters, RouteTotals};
+use crate::moment::Moment;
 use crate::published::Published;
 use crate::registry_link::{News, RegistryLink};
 use crate::registry_sync;
@@ -24,7 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -155,7 +156,7 @@ fn start(mut config: Config) -> Result<Started, StartError> {
 
     let identity = Signer::from_seed(files.cluster_key().identity_seed().expose());
     let (registry, news) = RegistryLink::new(files, registry, snapshot.stamp.clone());
-    let now = Instant::now();
+    let now = Moment::now();
     let (inboxes, letters): (Vec<_>, Vec<_>) = (0..cores).map(|_| mpsc::unbounded_channel()).unzip();
     let shared = Arc::new(Shared {
         id: config.broker.id.clone(),
@@ -264,8 +265,8 @@ async fn run_core(
         door.abort();
     }
     // Answers on their way, and sessions' last words, get a moment.
-    let until = Instant::now() + FAREWELL;
-    while Instant::now() < until && !core.is_quiet() {
+    let until = Moment::now() + FAREWELL;
+    while Moment::now() < until && !core.is_quiet() {
         crate::clock::pause(crate::alarm::TICK).await;
     }
     core.log.hand_over(&core);
@@ -277,14 +278,14 @@ async fn tick(core: Rc<Core>) {
     let mut second = 0u32;
     loop {
         every.tick().await;
-        let now = Instant::now();
+        let now = Moment::now();
         core.pulse.tick(now);
         core.wall.tick(now);
         core.alarms.tick(now);
         core.log.hand_over(&core);
         second += 1;
         if second.is_multiple_of(25) {
-            *core.date.borrow_mut() = crate::clock::http_date();
+            *core.date_line.borrow_mut() = crate::clock::date_line();
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::http::body::BodyReader;
 use crate::http::connection::{Connection, Fault};
 use crate::http::request::Incoming;
 use crate::http::response::Timing;
+use crate::moment::Moment;
 use crate::remote::{Remote, Service};
 use crate::rescue::Refusal;
 use crate::submit::{Source, Upload};
@@ -20,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A call under way.
 pub struct Call {
@@ -35,9 +36,9 @@ pub struct Call {
     /// The caller's id, or a fresh one.
     pub request_id: String,
     /// When its head was whole.
-    pub begun: Instant,
+    pub begun: Moment,
     /// When it must be answered.
-    pub deadline: Instant,
+    pub deadline: Moment,
     path: CanonicalPath,
     /// Who calls.
     pub who: Who,
@@ -113,7 +114,7 @@ impl Call {
         exchange: Rc<Exchange>,
         incoming: Box<Incoming>,
         request_id: String,
-        begun: Instant,
+        begun: Moment,
     ) -> Call {
         let caller_ip = match &origin {
             Origin::Http(connection) => connection.ip.clone(),

@@ -1,7 +1,8 @@
 //! The wall clock, and the pauses that are not alarms. Everything else takes time as an argument.
 
+use crate::moment::Moment;
 use std::cell::Cell;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970; 0 on a machine whose clock stands before that.
 pub fn unix_ms() -> u64 {
@@ -16,17 +17,17 @@ pub fn unix_now() -> u64 {
 /// The wall clock of one core: looked at with each tick, and reckoned from there. A look costs as much as a look-up among a thousand routes.
 #[derive(Debug)]
 pub struct WallClock {
-    seen: Cell<(Instant, u64)>,
+    seen: Cell<(Moment, u64)>,
 }
 
 impl WallClock {
     /// Begins with a look.
-    pub fn new(now: Instant) -> WallClock {
+    pub fn new(now: Moment) -> WallClock {
         WallClock { seen: Cell::new((now, unix_ms())) }
     }
 
     /// Looks again.
-    pub fn tick(&self, now: Instant) {
+    pub fn tick(&self, now: Moment) {
         self.seen.set((now, unix_ms()));
     }
 
@@ -36,15 +37,20 @@ impl WallClock {
     }
 
     /// Milliseconds since 1970 at a moment since the last tick.
-    pub fn ms_at(&self, at: Instant) -> u64 {
+    pub fn ms_at(&self, at: Moment) -> u64 {
         let (seen, unix_ms) = self.seen.get();
-        unix_ms + at.saturating_duration_since(seen).as_millis() as u64
+        unix_ms + at.since(seen).as_millis() as u64
     }
 }
 
 /// Waits, without holding the core.
 pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// A whole line of a head: the field `date`.
+pub fn date_line() -> String {
+    format!("date: {}\r\n", http_date())
 }
 
 /// The time now as RFC 9110 section 5.6.7 writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.

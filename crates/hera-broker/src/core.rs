@@ -9,6 +9,7 @@ use crate::drain::Phase;
 use crate::exchange::Exchange;
 use crate::mail::{CallAddr, Failure, Mail, SessionAddr};
 use crate::metrics::BrokerCounters;
+use crate::moment::Moment;
 use crate::published::{Published, Reader};
 use crate::pulse::Pulse;
 use crate::slots::{SlotKey, Slots};
@@ -23,7 +24,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// What all cores of a broker see. Everything here is read without a lock on the path of a call, but counters.
@@ -58,7 +58,7 @@ pub struct Shared {
     /// Numbers of the broker, one block for each core.
     pub counters: Vec<BrokerCounters>,
     /// Zero of the balance's clock and of the alarms.
-    pub start: Instant,
+    pub start: Moment,
     /// Inboxes of the cores.
     pub inboxes: Vec<mpsc::UnboundedSender<Mail>>,
     /// TLS of the public and the worker listener, and the hash of its leaf.
@@ -67,8 +67,8 @@ pub struct Shared {
 
 impl Shared {
     /// Milliseconds since the start: the clock of the balance.
-    pub fn now_ms(&self, now: Instant) -> u32 {
-        now.saturating_duration_since(self.start).as_millis() as u32
+    pub fn now_ms(&self, now: Moment) -> u32 {
+        now.since(self.start).as_millis() as u32
     }
 
     /// Tells every core to look at everything again.
@@ -101,8 +101,8 @@ pub struct Core {
     pub rng: RefCell<Rng>,
     /// Its part of the access log.
     pub log: LogBuffer,
-    /// `date` of answers, renewed by the tick.
-    pub date: RefCell<String>,
+    /// The line `date` of answers, renewed by the tick.
+    pub date_line: RefCell<String>,
     /// Buffers that go from one connection to the next.
     pub spare: Spare,
     table: Reader<RoutingTable>,
@@ -118,11 +118,11 @@ impl Core {
         Rc::new(Core {
             id,
             alarms: Alarms::new(shared.start),
-            pulse: Pulse::new(Instant::now()),
-            wall: WallClock::new(Instant::now()),
+            pulse: Pulse::new(Moment::now()),
+            wall: WallClock::new(Moment::now()),
             rng: RefCell::new(Rng::new(seed)),
             log,
-            date: RefCell::new(crate::clock::http_date()),
+            date_line: RefCell::new(crate::clock::date_line()),
             spare: Spare::default(),
             table: Reader::new(&shared.table),
             access: Reader::new(&shared.access),

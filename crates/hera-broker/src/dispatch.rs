@@ -4,6 +4,7 @@ use crate::call::Call;
 use crate::core::Core;
 use crate::http::connection::Fault;
 use crate::mail::{Answer, Event, Failure, Mail, SessionAddr, ToSession};
+use crate::moment::Moment;
 use crate::rescue::Refusal;
 use crate::submit::{submit, upload};
 use crate::worker::roster::{Lane, Route, RouteState, RoutingTable, Target, Worker};
@@ -17,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a call waits when every worker is full.
 pub const QUEUE_TIME: Duration = Duration::from_millis(500);
@@ -42,7 +43,7 @@ pub struct Dispatched {
     /// Counts the call for its worker until its body is over.
     pub flight: Flight,
     /// When the answer came.
-    pub at: Instant,
+    pub at: Moment,
 }
 
 /// Why there is no answer to write.
@@ -135,7 +136,7 @@ pub fn route(core: &Core, method: &str, path: &str, wants_425: bool) -> Result<F
 /// Sends the call to a worker and waits for the head of its answer.
 ///
 /// `call.upload` is left running when the body still goes on after the answer came.
-pub async fn dispatch(call: &mut Call, mut now: Instant) -> Result<Dispatched, Unanswered> {
+pub async fn dispatch(call: &mut Call, mut now: Moment) -> Result<Dispatched, Unanswered> {
     let streamed = call.source.is_some();
     let mut maybe_started = false;
     let mut exclude = None;
@@ -175,8 +176,8 @@ pub async fn dispatch(call: &mut Call, mut now: Instant) -> Result<Dispatched, U
         }
 
         let waited = wait(call).await;
-        let at = Instant::now();
-        let took = at.saturating_duration_since(sent);
+        let at = Moment::now();
+        let took = at.since(sent);
         call.timing.worker += took;
         match waited {
             Waited::Answer(answer) => {
@@ -257,7 +258,7 @@ struct Picked {
     target: usize,
     flight: Flight,
     /// When.
-    at: Instant,
+    at: Moment,
 }
 
 /// Picks among the workers that have room; `None` where none has.
@@ -265,7 +266,7 @@ fn pick(
     call: &mut Call,
     streamed: bool,
     exclude: Option<SessionAddr>,
-    now: Instant,
+    now: Moment,
 ) -> Result<Option<Picked>, Refusal> {
     // Looked up each time that the table changed: who waits for room is glad of a worker that joined meanwhile.
     let known = call.found.take().filter(|found| Rc::ptr_eq(&found.among, &call.core.table()));
@@ -285,7 +286,7 @@ async fn wait_for_room(
     call: &mut Call,
     streamed: bool,
     exclude: Option<SessionAddr>,
-    begun: Instant,
+    begun: Moment,
 ) -> Result<Picked, Unanswered> {
     let mut now = begun;
     let mut queued: Option<Queued> = None;
@@ -297,7 +298,7 @@ async fn wait_for_room(
         // Registered before the look, so that a place which becomes free between the two is not missed.
         let freed = known.state.freed.notified();
         if let Some(picked) = pick(call, streamed, exclude, now)? {
-            call.timing.queue += now.saturating_duration_since(begun);
+            call.timing.queue += now.since(begun);
             return Ok(picked);
         }
         // As the look left it: it may have found a newer table.
@@ -306,8 +307,8 @@ async fn wait_for_room(
         if queued.is_none() {
             queued = Queued::enter(&route.state);
         }
-        if queued.is_none() || now.saturating_duration_since(begun) >= QUEUE_TIME {
-            call.timing.queue += now.saturating_duration_since(begun);
+        if queued.is_none() || now.since(begun) >= QUEUE_TIME {
+            call.timing.queue += now.since(begun);
             let detail = format!("the workers of {} are connected, and none had room in 0.5 s", route.label);
             return Err(Refusal::new(Code::WorkersBusy, detail).into());
         }
@@ -328,7 +329,7 @@ async fn wait_for_room(
             () = freed => {}
             () = crate::clock::pause(QUEUE_LOOK) => {}
         }
-        now = Instant::now();
+        now = Moment::now();
     }
 }
 
@@ -357,7 +358,7 @@ fn pick_among(
     route: &Route,
     streamed: bool,
     exclude: Option<SessionAddr>,
-    now: Instant,
+    now: Moment,
 ) -> Option<(usize, Flight)> {
     let core = &call.core;
     let now_ms = core.shared.now_ms(now);
@@ -376,7 +377,7 @@ fn pick_among(
             && (streamed || call.body.len() <= worker.limits.attachment_bytes_max)
             && Some(worker.session) != exclude;
         takes.then(|| {
-            let slow = health::slow_start(now.saturating_duration_since(worker.since));
+            let slow = health::slow_start(now.since(worker.since));
             load::cost(f64::from(latency(route, target, now_ms)), calls, worker.factor() * slow)
         })
     };
@@ -404,7 +405,7 @@ fn latency(route: &Route, target: &Target, now_ms: u32) -> f32 {
 }
 
 /// Notes how long the worker took. One that fails fast must not look idle (design section 6).
-fn observe(core: &Core, route: &Route, target: &Target, now: Instant, took: Duration, failed: bool) {
+fn observe(core: &Core, route: &Route, target: &Target, now: Moment, took: Duration, failed: bool) {
     let seconds = if failed { failure_cost(route).max(took) } else { took }.as_secs_f32();
     let now_ms = core.shared.now_ms(now);
     target.lane.observe(now_ms, seconds);

@@ -2,11 +2,12 @@
 
 use crate::core::Shared;
 use crate::mail::Mail;
+use crate::moment::Moment;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// No new worker for so long means that those who are there have come.
 const CALM: Duration = Duration::from_secs(2);
@@ -52,7 +53,7 @@ pub struct Phase {
 
 #[derive(Clone, Copy, Debug)]
 struct Prober {
-    last: Instant,
+    last: Moment,
     told: u32,
 }
 
@@ -64,12 +65,12 @@ impl Phase {
 
     /// What a prober is told; that it asked is noted.
     pub fn asked_by(&self, peer: IpAddr, shared: &Shared) -> Readiness {
-        let readiness = self.readiness(shared, Instant::now());
+        let readiness = self.readiness(shared, Moment::now());
         // Probes come a few times a second; the lock is held for one map access.
         let mut probers = self.probers.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
+        let now = Moment::now();
         if probers.len() >= PROBERS_MAX {
-            probers.retain(|_, prober| now.duration_since(prober.last) < PROBER_FORGOTTEN);
+            probers.retain(|_, prober| now.since(prober.last) < PROBER_FORGOTTEN);
         }
         if probers.len() < PROBERS_MAX || probers.contains_key(&peer) {
             let prober = probers.entry(peer).or_insert(Prober { last: now, told: 0 });
@@ -80,8 +81,8 @@ impl Phase {
     }
 
     /// What it is right now.
-    pub fn readiness(&self, shared: &Shared, now: Instant) -> Readiness {
-        let age = now.saturating_duration_since(shared.start);
+    pub fn readiness(&self, shared: &Shared, now: Moment) -> Readiness {
+        let age = now.since(shared.start);
         let joined = Duration::from_millis(shared.roster.joined_ms());
         match self.name() {
             PhaseName::Draining => Readiness::Draining,
@@ -98,11 +99,11 @@ impl Phase {
     }
 
     /// Whether every prober of the last 10 s has been told three times.
-    fn everyone_knows(&self, now: Instant) -> bool {
+    fn everyone_knows(&self, now: Moment) -> bool {
         let probers = self.probers.lock().unwrap_or_else(PoisonError::into_inner);
         probers
             .values()
-            .filter(|prober| now.duration_since(prober.last) < PROBER_FORGOTTEN)
+            .filter(|prober| now.since(prober.last) < PROBER_FORGOTTEN)
             .all(|prober| prober.told >= PROBES_AFTER_DRAIN)
     }
 }
@@ -111,7 +112,7 @@ impl Phase {
 ///
 /// Calls that run longer than `drain.timeout` are answered 502 `maybe`. Gives how many those were.
 pub async fn drain(shared: &Shared) -> usize {
-    let begun = Instant::now();
+    let begun = Moment::now();
     shared.phase.name.store(1, Ordering::Relaxed);
     // Before the workers are told: who leaves us must not find us in the list.
     shared.registry.left(LEAVE).await;
@@ -120,7 +121,7 @@ pub async fn drain(shared: &Shared) -> usize {
     let limit = shared.config.drain.timeout;
     let left = loop {
         let (passed, calls) = (begun.elapsed(), shared.calls_in_flight.load(Ordering::Relaxed));
-        let known = passed >= STAY_MIN && (passed >= STAY_MAX || shared.phase.everyone_knows(Instant::now()));
+        let known = passed >= STAY_MIN && (passed >= STAY_MAX || shared.phase.everyone_knows(Moment::now()));
         if calls == 0 && known || passed >= limit {
             break calls;
         }

@@ -19,10 +19,40 @@ pub struct Exchange {
     /// Rings at the deadline of its call.
     pub deadline: Alarm,
     attempt: Cell<u64>,
-    events: RefCell<VecDeque<Event>>,
+    events: RefCell<Events>,
     credit: Cell<u64>,
     enough: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// Events in order. Most calls have one, an answer, which so needs no list.
+#[derive(Debug, Default)]
+struct Events {
+    first: Option<Event>,
+    more: VecDeque<Event>,
+}
+
+impl Events {
+    fn push(&mut self, event: Event) {
+        if self.first.is_none() {
+            self.first = Some(event);
+        } else {
+            self.more.push_back(event);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        let first = self.first.take()?;
+        if !self.more.is_empty() {
+            self.first = self.more.pop_front();
+        }
+        Some(first)
+    }
+
+    fn clear(&mut self) {
+        self.first = None;
+        self.more.clear();
+    }
 }
 
 impl Exchange {
@@ -56,20 +86,20 @@ impl Exchange {
         match event {
             Event::Credit(bytes) => self.credit.set(self.credit.get().saturating_add(u64::from(bytes))),
             Event::Enough => self.enough.set(true),
-            event => self.events.borrow_mut().push_back(event),
+            event => self.events.borrow_mut().push(event),
         }
         self.wake();
     }
 
     /// Ends whatever is in flight.
     pub fn fail(&self, failure: Failure) {
-        self.events.borrow_mut().push_back(Event::Failed(failure));
+        self.events.borrow_mut().push(Event::Failed(failure));
         self.wake();
     }
 
     /// The next event of the answer.
     pub fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Event> {
-        match self.events.borrow_mut().pop_front() {
+        match self.events.borrow_mut().pop() {
             Some(event) => Poll::Ready(event),
             None => self.park(cx),
         }

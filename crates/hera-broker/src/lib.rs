@@ -23,6 +23,7 @@ pub mod http;
 pub mod io;
 pub mod mail;
 pub mod metrics;
+pub mod moment;
 pub mod pipeline;
 pub mod published;
 pub mod pulse;

@@ -10,6 +10,7 @@ use crate::http::connection::{Connection, Next};
 use crate::http::request::Incoming;
 use crate::http::response::{self, Sent};
 use crate::mail::{Answer, Mail, SessionAddr, ToSession};
+use crate::moment::Moment;
 use crate::rescue::{self, Refusal};
 use crate::submit::Source;
 use crate::worker::roster::{Route, Worker};
@@ -21,7 +22,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Two of HAProxy's checks have failed after a little over a second.
 const FROZEN: Duration = Duration::from_millis(1_500);
@@ -30,7 +31,7 @@ const FROZEN: Duration = Duration::from_millis(1_500);
 pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incoming>) -> Next {
     if is_own(incoming.raw_path()) {
         let next = Box::pin(own_page(&core, &connection, &incoming)).await;
-        connection.idle_since(Instant::now());
+        connection.idle_since(Moment::now());
         return next;
     }
     let mut call = Call::begin(core, &connection, incoming);
@@ -40,8 +41,8 @@ pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incom
         Err(Unanswered::Refused(refusal)) => Box::pin(call.send_refusal(&connection, refusal)).await,
         Err(Unanswered::Gone) => (Next::Gone, access_log::Done::gone()),
     };
-    let now = Instant::now();
-    call.timing.total = now.saturating_duration_since(call.begun);
+    let now = Moment::now();
+    call.timing.total = now.since(call.begun);
     connection.idle_since(now);
     metrics::count(&call, &done);
     access_log::write(&call, &done, now);
@@ -49,14 +50,16 @@ pub async fn run(core: Rc<Core>, connection: Rc<Connection>, incoming: Box<Incom
 }
 
 impl Call {
-    fn begin(core: Rc<Core>, connection: &Rc<Connection>, incoming: Box<Incoming>) -> Call {
-        let now = Instant::now();
+    fn begin(core: Rc<Core>, connection: &Rc<Connection>, incoming: Box<Incoming>) -> Box<Call> {
+        let now = Moment::now();
         let arrived = core.pulse.late_arrival(now);
         let trusted = core.shared.config.http.trusted_peers.iter().any(|net| net.contains(connection.peer));
         let given = incoming.header("x-request-id").and_then(request_id::accepted).map(str::to_owned);
         let request_id = given.unwrap_or_else(|| request_id::fresh(&core));
         let (origin, exchange) = (Origin::Http(connection.clone()), connection.exchange.clone());
-        let mut call = Call::new(core, origin, exchange, incoming, request_id, arrived.unwrap_or(now));
+        // Boxed: a connection that waits for its next call is to be small, and a call is handed on a dozen times.
+        let mut call =
+            Box::new(Call::new(core, origin, exchange, incoming, request_id, arrived.unwrap_or(now)));
         call.wants_425 = trusted && call.incoming.header("hera-peer") == Some(b"retry-425");
         call.trusted = trusted;
         call.waited = arrived.is_some();
@@ -75,8 +78,8 @@ impl Call {
             Err(Denied::Unknown(digest)) => Box::pin(self.identify_later(connection, digest)).await,
             identified => identified,
         };
-        let known = Instant::now();
-        self.timing.auth = known.saturating_duration_since(self.begun);
+        let known = Moment::now();
+        self.timing.auth = known.since(self.begun);
         identified.map_err(|denied| match denied {
             Denied::Refused(refusal) => refusal,
             Denied::Unknown(_) => auth::unauthorized(),
@@ -88,11 +91,11 @@ impl Call {
             Box::pin(self.still_wanted(connection)).await?;
         }
         // Nothing waits between the two but a call that came late, or its body.
-        let mut now = if self.waited { Instant::now() } else { known };
+        let mut now = if self.waited { Moment::now() } else { known };
         match self.rest.take() {
             Some(reader) if !reader.is_done() => {
                 self.read_body(connection, &route, reader).await?;
-                now = Instant::now();
+                now = Moment::now();
             }
             done => {
                 self.announced = Some(0);
@@ -104,7 +107,7 @@ impl Call {
 
     /// Sends a call that can be asked elsewhere there, as long as nobody is to be sent here. A proxy that has not noticed the end of a broker may send calls to
     /// the one that was started in its place, and cuts them in the middle when it learns by `/-/ready` that it is young.
-    fn is_expected(&self, now: Instant) -> Result<(), Refusal> {
+    fn is_expected(&self, now: Moment) -> Result<(), Refusal> {
         if self.wants_425 && self.core.shared.phase.readiness(&self.core.shared, now) == Readiness::Young {
             let detail = "this broker has just started, and its workers may still be on their way to it";
             let mut refusal = Refusal::new(Code::NoWorker, detail);
@@ -157,7 +160,7 @@ impl Call {
         if poll_fn(|cx| Poll::Ready(connection.poll_gone(cx).is_ready())).await {
             return Err(Unanswered::Gone);
         }
-        if self.deadline <= Instant::now() {
+        if self.deadline <= Moment::now() {
             let detail = "this broker stood still, and the deadline passed before it read the call";
             return Err(Refusal::new(Code::DeadlineExceeded, detail).not_started().into());
         }
@@ -217,7 +220,7 @@ impl Call {
     ) -> (Next, access_log::Done) {
         let Dispatched { answer, session, flight, at } = dispatched;
         self.exchange.deadline.clear();
-        self.timing.total = at.saturating_duration_since(self.begun);
+        self.timing.total = at.since(self.begun);
         let status = answer.status;
         // A body in one piece is the broker's from here on: the worker has its place back.
         let flight = answer.more.then_some(flight);
@@ -282,7 +285,8 @@ impl Call {
             is_head: self.incoming.method() == "HEAD",
             minor: self.incoming.minor,
             keep: self.keeps_connection(),
-            worker: worker.map_or("", |worker| worker.label.as_str()),
+            worker: worker.map_or("", |worker| &worker.label),
+            names: worker.map_or("", |worker| &worker.for_head),
             timing: self.timing,
             wrap: self.incoming.header_all("accept").any(accepts_wrapped).then_some(self.attempts),
             session,
@@ -310,7 +314,7 @@ impl Call {
             is_head: self.incoming.method() == "HEAD",
             minor: self.incoming.minor,
             keep,
-            worker: worker.as_ref().map(|worker| worker.label.as_str()),
+            names: worker.as_ref().map(|worker| worker.for_head.as_str()),
             timing: self.timing,
         };
         let sent = rescue::send(&self.core, connection, &refusal, &about).await;
@@ -375,8 +379,8 @@ async fn own_page(core: &Rc<Core>, connection: &Rc<Connection>, incoming: &Incom
 /// Whether this broker was frozen for so long that whoever asks for it has given it up, and still reads what waited meanwhile: a call that came now
 /// would be taken for as old (`pulse.rs`). After a shorter stall nobody has given it up, and nobody shall.
 fn stands_after_a_freeze(core: &Core) -> bool {
-    let now = Instant::now();
-    core.pulse.late_arrival(now).is_some_and(|since| now.saturating_duration_since(since) > FROZEN)
+    let now = Moment::now();
+    core.pulse.late_arrival(now).is_some_and(|since| now.since(since) > FROZEN)
 }
 
 /// Whom a proxy speaks for: the last entry, which the proxy itself added.

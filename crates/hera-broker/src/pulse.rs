@@ -3,8 +3,9 @@
 //! A process that was stopped, or starved of its processor, reads on waking what has waited for it, and nobody knows how long each byte
 //! had. The worst is taken: since the tick before. So no call is begun whose caller has given up long ago.
 
+use crate::moment::Moment;
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Ticks come every 20 ms; one so late means that the core did not run.
 const LATE: Duration = Duration::from_millis(500);
@@ -15,21 +16,21 @@ const CATCHES_UP: Duration = Duration::from_millis(200);
 /// The ticks of one core.
 #[derive(Debug)]
 pub struct Pulse {
-    last: Cell<Instant>,
+    last: Cell<Moment>,
     /// After a late tick: the tick before it, and until when what is read counts from there.
-    late: Cell<Option<(Instant, Instant)>>,
+    late: Cell<Option<(Moment, Moment)>>,
 }
 
 impl Pulse {
     /// Ticks from `now` on.
-    pub fn new(now: Instant) -> Pulse {
+    pub fn new(now: Moment) -> Pulse {
         Pulse { last: Cell::new(now), late: Cell::new(None) }
     }
 
     /// A tick. If it is late, what is read from now on counts from the tick before, for a while.
-    pub fn tick(&self, now: Instant) {
+    pub fn tick(&self, now: Moment) {
         let last = self.last.replace(now);
-        if now.saturating_duration_since(last) > LATE {
+        if now.since(last) > LATE {
             self.late.set(Some((last, now + CATCHES_UP)));
         } else if self.late.get().is_some_and(|(_, until)| until <= now) {
             self.late.set(None);
@@ -37,9 +38,9 @@ impl Pulse {
     }
 
     /// When something that is read at `now` arrived, if not now. Tasks that run before the late tick itself are told the same.
-    pub fn late_arrival(&self, now: Instant) -> Option<Instant> {
+    pub fn late_arrival(&self, now: Moment) -> Option<Moment> {
         let last = self.last.get();
-        if now.saturating_duration_since(last) > LATE {
+        if now.since(last) > LATE {
             return Some(last);
         }
         self.late.get().map(|(from, _)| from)
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn what_waited_out_a_freeze_counts_from_the_tick_before() {
-        let start = Instant::now();
+        let start = Moment::now();
         let at = |ms| start + Duration::from_millis(ms);
         let pulse = Pulse::new(start);
         for ms in [20, 40, 62, 300] {

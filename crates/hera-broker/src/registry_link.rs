@@ -5,12 +5,13 @@
 
 use crate::access::Access;
 use crate::core::Shared;
+use crate::moment::Moment;
 use hera_registry::zookeeper::BrokerNode;
 use hera_registry::{KnownEndpoint, Registry, Stamp, Standalone};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Services whose endpoints wait to be written; more are written with the next change, since a worker declares all at once.
@@ -97,8 +98,8 @@ impl RegistryLink {
             return known();
         }
         let waiting = Waiting::begin(&self.state.waiting);
-        let until = Instant::now() + limit;
-        while waiting.fits && !known() && Instant::now() < until {
+        let until = Moment::now() + limit;
+        while waiting.fits && !known() && Moment::now() < until {
             crate::clock::pause(ARRIVAL_LOOK).await;
         }
         known()
@@ -219,8 +220,8 @@ impl RegistryLink {
     /// Leaves the registry, and waits for that, but not for long.
     pub async fn left(&self, limit: Duration) {
         self.announce(None);
-        let until = Instant::now() + limit;
-        while self.state.registered.load(Ordering::Relaxed) && Instant::now() < until {
+        let until = Moment::now() + limit;
+        while self.state.registered.load(Ordering::Relaxed) && Moment::now() < until {
             crate::clock::pause(Duration::from_millis(5)).await;
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::core::Shared;
+use crate::moment::Moment;
 use crate::registry_link::RegistryLink;
 use hera_registry::zookeeper::node::{TCP, TLS};
 use hera_registry::zookeeper::sync::{Changed, Observer, Sync};
@@ -10,7 +11,7 @@ use hera_registry::{Catalogue, Error};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 /// The saved copy is written at most so often.
@@ -202,7 +203,7 @@ async fn save(shared: Arc<Shared>, saved: Rc<Saved>) {
     loop {
         saved.changed.notified().await;
         let Some((tree, cluster)) = saved.copy.borrow_mut().take() else { continue };
-        let begun = Instant::now();
+        let begun = Moment::now();
         let shared = shared.clone();
         let written =
             tokio::task::spawn_blocking(move || write_copy(&shared.registry, &shared, &tree, &cluster));

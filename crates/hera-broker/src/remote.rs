@@ -20,6 +20,7 @@ use crate::core::Core;
 use crate::dispatch::{self, Dispatched, Unanswered};
 use crate::http::request::Incoming;
 use crate::mail::{Mail, ToSession};
+use crate::moment::Moment;
 use crate::rescue::{self, Refusal};
 use crate::submit::Source;
 use crate::worker::session::Session;
@@ -36,7 +37,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Credit is given back in steps of this many bytes, so that small chunks do not cost a frame each.
 const CREDIT_STEP: u64 = 64 * 1024;
@@ -64,7 +65,7 @@ pub fn begin(
     read: Result<RemoteCall, remote::BadCall>,
     body: Attachment,
 ) -> Option<Rc<Remote>> {
-    let now = Instant::now();
+    let now = Moment::now();
     let call = match read {
         Ok(call) => call,
         Err(bad) => {
@@ -83,7 +84,7 @@ pub fn begin(
     Some(remote)
 }
 
-async fn run(core: Rc<Core>, remote: &Rc<Remote>, given: RemoteCall, body: Attachment, now: Instant) {
+async fn run(core: Rc<Core>, remote: &Rc<Remote>, given: RemoteCall, body: Attachment, now: Moment) {
     let session = &remote.session;
     let incoming = Incoming::of_remote(&given);
     let request_id = given.request_id.as_deref().and_then(|id| request_id::accepted(id.as_bytes()));
@@ -106,8 +107,8 @@ async fn run(core: Rc<Core>, remote: &Rc<Remote>, given: RemoteCall, body: Attac
         }
         Err(Unanswered::Gone) => access_log::Done::gone(),
     };
-    let now = Instant::now();
-    call.timing.total = now.saturating_duration_since(call.begun);
+    let now = Moment::now();
+    call.timing.total = now.since(call.begun);
     metrics::count(&call, &done);
     access_log::write(&call, &done, now);
 }
@@ -125,8 +126,8 @@ impl Call {
         self.canonical_path()?;
         self.may_call(remote)?;
         self.may_nest()?;
-        let now = Instant::now();
-        self.timing.auth = now.saturating_duration_since(self.begun);
+        let now = Moment::now();
+        self.timing.auth = now.since(self.begun);
         let route = self.route()?;
         self.set_deadline(&route, asked);
         if self.deadline <= now {
@@ -193,7 +194,7 @@ impl Call {
     async fn answer_worker(&mut self, remote: &Rc<Remote>, dispatched: Dispatched) -> access_log::Done {
         let Dispatched { answer, session, flight, at } = dispatched;
         self.exchange.deadline.clear();
-        self.timing.total = at.saturating_duration_since(self.begun);
+        self.timing.total = at.since(self.begun);
         let status = answer.status;
         // A body in one piece is the broker's from here on: the worker has its place back.
         let flight = if answer.more { Some(flight) } else { None };

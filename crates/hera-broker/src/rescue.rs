@@ -93,8 +93,8 @@ pub struct About<'a> {
     pub minor: u8,
     /// Whether the connection can go on.
     pub keep: bool,
-    /// Which worker, if one was chosen.
-    pub worker: Option<&'a str>,
+    /// The lines that name the broker and the worker, if one was chosen.
+    pub names: Option<&'a str>,
     /// The timing parts.
     pub timing: Timing,
 }
@@ -134,7 +134,7 @@ pub async fn send(
     if let Some(seconds) = refusal.retry_after {
         head.header("retry-after", seconds.to_string().as_bytes());
     }
-    head.meta(&core.shared.id, about.request_id, about.worker, &about.timing);
+    head.meta(core, about.request_id, about.names, &about.timing);
     head.length(body.len() as u64);
     head.connection(about.keep, about.minor);
     let head = head.end();
@@ -167,7 +167,7 @@ pub async fn refuse_head(core: &Rc<Core>, connection: &Rc<Connection>, refusal: 
         is_head: false,
         minor: 1,
         keep: false,
-        worker: None,
+        names: None,
         timing: Timing::default(),
     };
     let _ = send(core, connection, &refusal, &about).await;

@@ -8,6 +8,7 @@ use crate::http::body::BodyReader;
 use crate::http::connection::{Connection, Fault};
 use crate::http::request::Incoming;
 use crate::mail::{Mail, SessionAddr, ToSession};
+use crate::moment::Moment;
 use crate::remote::RemoteBody;
 use crate::rescue::Refusal;
 use crate::worker::roster::Target;
@@ -23,7 +24,6 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Instant;
 
 /// A body on its way to a worker, in chunks, beside everything else.
 pub type Upload = Pin<Box<dyn Future<Output = (Source, Result<(), Fault>)>>>;
@@ -64,7 +64,7 @@ pub fn submit(
     params: &Params,
     id: u64,
     more: bool,
-    now: Instant,
+    now: Moment,
 ) -> Result<(), Unanswered> {
     let (core, body) = (call.core.clone(), call.body.clone());
     let to = core.call_addr(call.exchange.key, call.exchange.begin());
@@ -103,7 +103,7 @@ fn write_call(
     params: &Params,
     id: u64,
     more: bool,
-    now: Instant,
+    now: Moment,
     out: message::HeadWriter<'_>,
 ) {
     let incoming = &call.incoming;
@@ -120,7 +120,7 @@ fn write_call(
             (name.as_str(), hera_route::path::decode(raw))
         })
         .collect();
-    let left = call.deadline.saturating_duration_since(now).as_millis() as u64;
+    let left = call.deadline.since(now).as_millis() as u64;
     let params = CallOut {
         method: incoming.method(),
         target: incoming.target(),
@@ -143,15 +143,12 @@ fn write_call(
 
 /// Who calls, as the worker is told.
 fn caller(call: &Call) -> CallerOut<'_> {
-    let nobody = CallerOut { token: None, labels: &NO_LABELS, ip: &call.caller_ip, service: None };
     match &call.who {
-        Who::Unknown => nobody,
-        Who::Token(caller) => CallerOut {
-            token: caller.record.digest.is_some().then_some(caller.record.name.as_str()),
-            labels: &caller.record.labels,
-            ..nobody
-        },
-        Who::Service(service) => CallerOut {
+        Who::Unknown => {
+            CallerOut::Parts { token: None, labels: &NO_LABELS, ip: &call.caller_ip, service: None }
+        }
+        Who::Token(caller) => CallerOut::Known { begun: &caller.for_worker, ip: &call.caller_ip },
+        Who::Service(service) => CallerOut::Parts {
             token: service.caller.token.as_deref(),
             labels: &service.caller.labels,
             ip: &service.caller.ip,

@@ -123,7 +123,7 @@ impl Asked {
             target: &self.target,
             headers: &self.headers,
             request_id: within.map(|within| within.request_id.as_str()),
-            caller: within.map(|within| CallerOut {
+            caller: within.map(|within| CallerOut::Parts {
                 token: within.caller.token.as_deref(),
                 labels: &within.caller.labels,
                 ip: &within.caller.ip,

@@ -82,26 +82,26 @@ pub fn number(out: &mut Vec<u8>, number: u64) {
         100..1000 => return out.extend_from_slice(&[digit(100), digit(10), digit(1)]),
         _ => {}
     }
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Writes a time in milliseconds, with three digits after the point.
 pub fn millis(out: &mut Vec<u8>, time: Duration) {
-    let micros = time.as_micros() as u64;
-    number(out, micros / 1000);
-    let digit = |of: u64| b'0' + (micros / of % 10) as u8;
-    out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    let micros = time.as_secs() * 1_000_000 + u64::from(time.subsec_micros());
+    let (whole, part) = (micros / 1000, (micros % 1000) as u32);
+    let [a, b, c] = [part / 100, part / 10 % 10, part % 10].map(|digit| b'0' + digit as u8);
+    // Most times of a call are some milliseconds at most, and written at once.
+    match whole {
+        0..10 => out.extend_from_slice(&[b'0' + whole as u8, b'.', a, b, c]),
+        10..100 => {
+            let [tens, ones] = [whole / 10, whole % 10].map(|digit| b'0' + digit as u8);
+            out.extend_from_slice(&[tens, ones, b'.', a, b, c]);
+        }
+        _ => {
+            number(out, whole);
+            out.extend_from_slice(&[b'.', a, b, c]);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn millis_have_three_digits_after_the_point() {
-        for (micros, text) in [(0, "0.000"), (7, "0.007"), (1_500, "1.500"), (12_345_678, "12345.678")] {
+        for (micros, text) in
+            [(0, "0.000"), (7, "0.007"), (1_500, "1.500"), (98_760, "98.760"), (12_345_678, "12345.678")]
+        {
             assert_eq!(written(|out| millis(out, Duration::from_micros(micros))), text);
         }
     }

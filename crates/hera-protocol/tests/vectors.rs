@@ -483,7 +483,7 @@ fn calls_are_written_and_read_as_the_vectors_say() {
                 path_params: &params,
                 headers: headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())),
                 request_id: &call.request_id,
-                caller: CallerOut {
+                caller: CallerOut::Parts {
                     token: call.caller.token.as_deref(),
                     labels: &call.caller.labels,
                     ip: &call.caller.ip,

@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::http::request::{HEAD_BYTES_MAX, Incoming};
 use crate::io::{Stream, poll_read_buf};
+use crate::moment::Moment;
 use crate::rescue::Refusal;
 use bytes::{Bytes, BytesMut};
 use hera_protocol::Code;
@@ -16,7 +17,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWrite;
 
 /// From the first byte of a head to its last.
@@ -71,7 +72,7 @@ pub struct Connection {
     ended: Cell<bool>,
     reading: Alarm,
     writing: Alarm,
-    idle_since: Cell<Instant>,
+    idle_since: Cell<Moment>,
     core: Rc<Core>,
 }
 
@@ -107,7 +108,7 @@ impl Connection {
             ended: Cell::new(false),
             reading,
             writing,
-            idle_since: Cell::new(Instant::now()),
+            idle_since: Cell::new(Moment::now()),
             core: core.clone(),
         })
     }
@@ -132,7 +133,7 @@ impl Connection {
     }
 
     /// Its last call was over then.
-    pub fn idle_since(&self, at: Instant) {
+    pub fn idle_since(&self, at: Moment) {
         self.idle_since.set(at);
     }
 
@@ -158,7 +159,7 @@ impl Connection {
                 // Counted from the first look, which nearly always finds all of it.
                 if !timed {
                     timed = true;
-                    self.reading.set(Instant::now() + HEAD_TIME);
+                    self.reading.set(Moment::now() + HEAD_TIME);
                 }
             }
             let read = poll_fn(|cx| {
@@ -184,7 +185,7 @@ impl Connection {
 
     /// Reads more of a body; a stall of 10 s is 408.
     pub async fn fill_body(&self) -> Result<(), Fault> {
-        self.reading.set(Instant::now() + BODY_STALL);
+        self.reading.set(Moment::now() + BODY_STALL);
         let read = poll_fn(|cx| match self.poll_fill(cx, BODY_BUFFER) {
             Poll::Pending => self.reading.poll(cx).map(|()| {
                 Err(Fault::Refused(Refusal::new(Code::RequestTimeout, "the body stalled for 10 s")))
@@ -256,7 +257,7 @@ impl Connection {
                     }
                     Poll::Pending => {
                         if !self.writing.is_set() {
-                            self.writing.set(Instant::now() + WRITE_STALL);
+                            self.writing.set(Moment::now() + WRITE_STALL);
                         }
                         return self.writing.poll(cx).map(|()| Err(Fault::Gone));
                     }
@@ -324,7 +325,7 @@ impl Connection {
     /// Closes so that the answer arrives: a close while bytes wait unread would reset the connection under it.
     async fn linger(&self) {
         let _ = poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await;
-        self.reading.set(Instant::now() + LINGER);
+        self.reading.set(Moment::now() + LINGER);
         let mut left = LINGER_BYTES_MAX;
         poll_fn(|cx| {
             loop {

@@ -48,23 +48,33 @@ pub struct Head {
 /// Begins a head with its status line and date.
 pub fn begin(core: &Core, status: u16) -> Head {
     let mut head = begin_without_date(core, status);
-    head.header("date", core.date.borrow().as_bytes());
+    head.date(core);
     head
 }
 
 fn begin_without_date(core: &Core, status: u16) -> Head {
     let mut bytes = core.spare.take_head();
     bytes.reserve(1024);
+    if status == 200 {
+        bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return Head { bytes };
+    }
     bytes.extend_from_slice(b"HTTP/1.1 ");
-    bytes.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+    json::number(&mut bytes, status.into());
     bytes.push(b' ');
     bytes.extend_from_slice(reason(status).as_bytes());
     bytes.extend_from_slice(b"\r\n");
     Head { bytes }
 }
 
+/// The lines that name who answered, for every answer of this worker.
+pub fn broker_and_worker(broker: &str, worker: &str) -> String {
+    format!("hera-broker: {broker}\r\nhera-worker: {worker}\r\n")
+}
+
 impl Head {
     /// Adds a header whose value is ours.
+    #[inline]
     pub fn header(&mut self, name: &str, value: &[u8]) {
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.extend_from_slice(b": ");
@@ -72,12 +82,18 @@ impl Head {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
+    fn date(&mut self, core: &Core) {
+        self.bytes.extend_from_slice(core.date_line.borrow().as_bytes());
+    }
+
     /// Adds what every answer says of its call.
-    pub fn meta(&mut self, broker: &str, request_id: &str, worker: Option<&str>, timing: &Timing) {
+    ///
+    /// `names` is [`broker_and_worker`] where there is a worker.
+    pub fn meta(&mut self, core: &Core, request_id: &str, names: Option<&str>, timing: &Timing) {
         self.header("x-request-id", request_id.as_bytes());
-        self.header("hera-broker", broker.as_bytes());
-        if let Some(worker) = worker {
-            self.header("hera-worker", worker.as_bytes());
+        match names {
+            Some(names) => self.bytes.extend_from_slice(names.as_bytes()),
+            None => self.header("hera-broker", core.shared.id.as_bytes()),
         }
         self.bytes.extend_from_slice(b"server-timing: auth;dur=");
         json::millis(&mut self.bytes, timing.auth);
@@ -126,6 +142,8 @@ pub struct About<'a> {
     pub keep: bool,
     /// `service/version/instance`.
     pub worker: &'a str,
+    /// The lines that name the broker and it: [`broker_and_worker`].
+    pub names: &'a str,
     /// The timing parts.
     pub timing: Timing,
     /// The wrapped form was asked for, and this is how often the call was tried.
@@ -186,7 +204,7 @@ enum Begun {
 fn begin_answer(core: &Rc<Core>, mut answer: Box<Answer>, about: &About<'_>) -> Begun {
     let mut head = begin_without_date(core, answer.status);
     if !answer.has_date {
-        head.header("date", core.date.borrow().as_bytes());
+        head.date(core);
     }
     // RFC 9110 sections 6.4.1 and 15.3.6: these have no content whatever the worker sent with them.
     let bodiless = matches!(answer.status, 204 | 205 | 304);
@@ -219,14 +237,14 @@ fn begin_answer(core: &Rc<Core>, mut answer: Box<Answer>, about: &About<'_>) -> 
     if let Some(length) = answer.content_length.filter(|_| !bodiless) {
         head.length(length);
     }
-    head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
+    head.meta(core, about.request_id, Some(about.names), &about.timing);
     head.connection(about.keep, about.minor);
     Begun::Whole(head, Attachment::empty())
 }
 
 /// A head with the length of its body, which is all there.
 fn whole(core: &Core, mut head: Head, body: Attachment, about: &About<'_>) -> Begun {
-    head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
+    head.meta(core, about.request_id, Some(about.names), &about.timing);
     head.length(body.len() as u64);
     head.connection(about.keep, about.minor);
     Begun::Whole(head, if about.is_head { Attachment::empty() } else { body })
@@ -276,7 +294,7 @@ async fn send_stream(
         (None, _) => StreamFraming::Chunked,
     };
     let keep = about.keep && framing != StreamFraming::Close;
-    head.meta(&core.shared.id, about.request_id, Some(about.worker), &about.timing);
+    head.meta(core, about.request_id, Some(about.names), &about.timing);
     match framing {
         StreamFraming::Length(length) => head.length(length),
         StreamFraming::Chunked => head.header("transfer-encoding", b"chunked"),

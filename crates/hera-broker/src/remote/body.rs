@@ -1,6 +1,7 @@
 //! The body of a remote call, as it comes in chunks under the credit that is granted here.
 
 use crate::http::connection::{BODY_STALL, Fault};
+use crate::moment::Moment;
 use crate::remote::state::Remote;
 use crate::remote::{CREDIT_STEP, too_large};
 use crate::rescue::Refusal;
@@ -10,7 +11,6 @@ use hera_protocol::limits::STREAM_WINDOW_BYTES;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
 
 /// The body of a remote call that did not fit its attachment.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl RemoteBody {
     /// Whether no byte is left to come.
     pub async fn at_end(&mut self) -> Result<bool, Fault> {
         let remote = self.remote.clone();
-        remote.stall.set(Instant::now() + BODY_STALL);
+        remote.stall.set(Moment::now() + BODY_STALL);
         let end = poll_fn(|cx| {
             let body = remote.body.borrow();
             match (body.pieces.is_empty(), body.ended) {

@@ -3,8 +3,11 @@
 //! The task does three things each time it is woken, in this order: read all that waits, look at the clock, write all that waits. Calls and
 //! answers of one turn so leave in one write, and no caller's code runs in between.
 
+use crate::access_log;
 use crate::core::Core;
+use crate::http::response;
 use crate::io::{Stream, poll_read_buf};
+use crate::moment::Moment;
 use crate::worker::handshakes::Place;
 use crate::worker::outbox::SLICES_MAX;
 use crate::worker::roster::{Report, Worker};
@@ -25,7 +28,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -117,7 +120,7 @@ async fn greet(core: Rc<Core>, stream: TcpStream, peer: IpAddr, place: Place) {
         _ => refused.reason.as_str(),
     };
     if refused.code == Code::Unauthenticated {
-        let wait = core.shared.handshakes.failed(peer, Instant::now());
+        let wait = core.shared.handshakes.failed(peer, Moment::now());
         crate::clock::pause(wait).await;
     }
     send_failure(&mut stream, id, refused.code, told).await;
@@ -214,15 +217,18 @@ async fn serve(
     key: Arc<KeyRecord>,
 ) {
     decoder.open();
-    let now = Instant::now();
+    let now = Moment::now();
     let over_tls = core.shared.tls.is_some();
     let service = key.name.clone();
     let takes_remote_calls = handshake.hello.features.iter().any(|feature| feature == "remote_call");
     let session = core.add_session(|addr| {
         let hello = handshake.hello;
+        let label = format!("{service}/{}/{}", hello.version, hello.instance);
         let worker = Arc::new(Worker {
             session: addr,
-            label: format!("{service}/{}/{}", hello.version, hello.instance),
+            for_head: response::broker_and_worker(&core.shared.id, &label),
+            for_log: access_log::member("worker", &label),
+            label,
             service: service.clone(),
             key_id: key.id.clone(),
             version: hello.version,
@@ -275,7 +281,7 @@ impl Connection {
     /// Runs until the connection ends; gives the fault that ended it, if we cut it.
     async fn run(mut self) -> Option<Fatal> {
         let clock = self.core.alarms.alarm();
-        clock.set(Instant::now());
+        clock.set(Moment::now());
         let farewell = self.core.alarms.alarm();
         poll_fn(|cx| {
             self.session.park(cx);
@@ -292,7 +298,7 @@ impl Connection {
                 return Poll::Ready(());
             }
             while clock.poll(cx).is_ready() {
-                let now = Instant::now();
+                let now = Moment::now();
                 clock.set(now + LOOK_AT_CLOCK);
                 if let Err(fatal) = self.session.tick(&self.core, now) {
                     self.session.close(fatal);
@@ -310,7 +316,7 @@ impl Connection {
                     return Poll::Ready(());
                 }
                 if !farewell.is_set() {
-                    farewell.set(Instant::now() + FAREWELL);
+                    farewell.set(Moment::now() + FAREWELL);
                     let _ = farewell.poll(cx);
                 }
             }
@@ -334,7 +340,7 @@ impl Connection {
                     return Poll::Pending;
                 }
             }
-            let now = Instant::now();
+            let now = Moment::now();
             loop {
                 match self.decoder.next() {
                     Ok(Some(frame)) => self.session.frame(&self.core, frame, now).map_err(Closed::Cut)?,

@@ -1,11 +1,12 @@
 //! Strangers at the workers' door: how many there may be, and how long a wrong proof waits for its answer (P-19, P-21).
 
+use crate::moment::Moment;
 use hera_protocol::limits::HANDSHAKES_MAX;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Addresses whose failures are remembered; one more makes the oldest forgotten.
 pub const ADDRESS_FAILURES_MAX: usize = 4096;
@@ -17,7 +18,7 @@ const DELAY_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub struct Handshakes {
     open: Arc<AtomicUsize>,
-    failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+    failures: Mutex<HashMap<IpAddr, (u32, Moment)>>,
 }
 
 /// A place among the strangers; dropping it frees it.
@@ -43,11 +44,11 @@ impl Handshakes {
     /// Notes a failure and gives the time that its answer has to wait: 50 ms, doubled with each failure within a minute, at most 2 s.
     ///
     /// Only failures wait: a right key from the same address is not delayed, so a wrong neighbour costs nobody anything.
-    pub fn failed(&self, address: IpAddr, now: Instant) -> Duration {
+    pub fn failed(&self, address: IpAddr, now: Moment) -> Duration {
         // Locked for a map access, on failed handshakes alone.
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= ADDRESS_FAILURES_MAX && !failures.contains_key(&address) {
-            failures.retain(|_, (_, last)| now.duration_since(*last) < FORGET_AFTER);
+            failures.retain(|_, (_, last)| now.since(*last) < FORGET_AFTER);
             if failures.len() >= ADDRESS_FAILURES_MAX
                 && let Some(oldest) = failures.iter().min_by_key(|(_, (_, last))| *last).map(|(ip, _)| *ip)
             {
@@ -55,7 +56,7 @@ impl Handshakes {
             }
         }
         let (count, last) = failures.entry(address).or_insert((0, now));
-        *count = if now.duration_since(*last) < FORGET_AFTER { count.saturating_add(1) } else { 1 };
+        *count = if now.since(*last) < FORGET_AFTER { count.saturating_add(1) } else { 1 };
         *last = now;
         DELAY_MIN.saturating_mul(1 << (*count - 1).min(10)).min(DELAY_MAX)
     }
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn failures_of_an_address_wait_longer_and_longer_up_to_two_seconds() {
         let handshakes = Handshakes::default();
-        let (now, me, other) = (Instant::now(), IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let (now, me, other) = (Moment::now(), IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
         let waits: Vec<u128> = (0..8).map(|_| handshakes.failed(me, now).as_millis()).collect();
 
         assert_eq!(waits, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn remembered_addresses_are_bounded() {
         let handshakes = Handshakes::default();
-        let now = Instant::now();
+        let now = Moment::now();
         for n in 0..(ADDRESS_FAILURES_MAX as u32 + 100) {
             handshakes.failed(IpAddr::from(n.to_be_bytes()), now);
         }

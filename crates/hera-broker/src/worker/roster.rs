@@ -3,8 +3,10 @@
 //! Changes are rare and go through one mutex: a worker declares, leaves, or drains. Each change builds a new table and publishes it;
 //! the cores read it without a lock. What must outlive a table (counters, latencies, retry budgets) hangs on `Arc`s that the next table takes over.
 
+use crate::access_log;
 use crate::mail::SessionAddr;
 use crate::metrics::RouteCounters;
+use crate::moment::Moment;
 use crate::published::Published;
 use crate::retry_budget::RetryBudget;
 use crate::worker::declaration::Accepted;
@@ -20,7 +22,6 @@ use hera_route::table::{Table, TableBuilder};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use tokio::sync::Notify;
 
 /// One worker process, connected here: what every core needs to choose and to call it.
@@ -42,6 +43,10 @@ pub struct Worker {
     pub peer: String,
     /// `service/version/instance`: the value of `Hera-Worker`.
     pub label: String,
+    /// The lines of an answer's head that name this broker and it.
+    pub for_head: String,
+    /// Its member of a line of the access log.
+    pub for_log: String,
     /// What holds between it and this broker.
     pub limits: Limits,
     /// Numbers the requests to it.
@@ -63,7 +68,7 @@ pub struct Worker {
     /// What it said last, and why it is busy. Written every 2 s, read by the admin API alone.
     pub report: Mutex<Report>,
     /// When it joined.
-    pub since: Instant,
+    pub since: Moment,
 }
 
 /// What people are told of a worker.
@@ -163,6 +168,8 @@ pub struct Route {
     pub idempotent: bool,
     /// Workers connected here, draining ones too.
     pub targets: Vec<Target>,
+    /// Its member of a line of the access log.
+    pub for_log: String,
     /// What outlives the table.
     pub state: Arc<RouteState>,
 }
@@ -210,7 +217,7 @@ impl RoutingTable {
 #[derive(Debug)]
 pub struct Roster {
     inner: Mutex<Inner>,
-    start: Instant,
+    start: Moment,
     joined_ms: AtomicU64,
     cores: usize,
 }
@@ -237,7 +244,7 @@ impl Inner {
 
 impl Roster {
     /// Nobody is connected; `catalogue` is what was known before.
-    pub fn new(catalogue: Catalogue, cores: usize, start: Instant) -> Roster {
+    pub fn new(catalogue: Catalogue, cores: usize, start: Moment) -> Roster {
         let inner = Inner { members: HashMap::new(), states: HashMap::new(), catalogue };
         Roster { inner: Mutex::new(inner), start, joined_ms: AtomicU64::new(0), cores }
     }
@@ -447,6 +454,7 @@ fn build(inner: &mut Inner, cores: usize) -> RoutingTable {
             })
         });
         let route = Arc::new(Route {
+            for_log: access_log::member("route", &draft.endpoint.to_string()),
             label: draft.endpoint.to_string(),
             method: draft.endpoint.method().to_owned(),
             pattern: draft.endpoint.pattern().to_string(),

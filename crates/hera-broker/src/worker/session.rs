@@ -11,6 +11,7 @@
 use crate::core::Core;
 use crate::drain::PhaseName;
 use crate::mail::{Answer, CallAddr, Event, Failure, Mail, SessionAddr, ToSession};
+use crate::moment::Moment;
 use crate::remote::{Remote, Remotes};
 use crate::worker::declaration::{self, Accepted};
 use crate::worker::outbox::{BulkOf, Outbox};
@@ -36,7 +37,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Bytes that may wait for a worker that does not read; more makes it busy.
 pub const OUTBOX_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -63,7 +64,7 @@ impl Fatal {
 #[derive(Debug)]
 enum Waiter {
     Call(InFlight),
-    Status(Instant),
+    Status(Moment),
     Drain,
 }
 
@@ -102,12 +103,12 @@ pub struct Session {
     fenced: Cell<bool>,
     told_drain: Cell<bool>,
     bad_heads: Cell<u32>,
-    unknown: Cell<(u32, Instant)>,
+    unknown: Cell<(u32, Moment)>,
     load: Cell<WireLoad>,
-    last_frame: Cell<Instant>,
-    last_pong: Cell<Instant>,
-    last_poll: Cell<Option<Instant>>,
-    progress: Cell<(u64, Instant)>,
+    last_frame: Cell<Moment>,
+    last_pong: Cell<Moment>,
+    last_poll: Cell<Option<Moment>>,
+    progress: Cell<(u64, Moment)>,
 }
 
 impl Session {
@@ -117,7 +118,7 @@ impl Session {
         key: Arc<KeyRecord>,
         over_tls: bool,
         takes_remote_calls: bool,
-        now: Instant,
+        now: Moment,
     ) -> Rc<Session> {
         Rc::new(Session {
             peer: worker.peer.as_str().into(),
@@ -255,7 +256,7 @@ impl Session {
     // ---- inward --------------------------------------------------------------------------------------------
 
     /// Takes a frame from the worker; an error ends the session.
-    pub fn frame(self: &Rc<Self>, core: &Rc<Core>, frame: Frame, now: Instant) -> Result<(), Fatal> {
+    pub fn frame(self: &Rc<Self>, core: &Rc<Core>, frame: Frame, now: Moment) -> Result<(), Fatal> {
         self.last_frame.set(now);
         if let Some((id, reply)) = reply::quick(&frame.head) {
             return self.response(core, WireId::Number(id), Said::Reply(reply), frame.attachment, now);
@@ -308,7 +309,7 @@ impl Session {
         id: WireId,
         said: Said<'_>,
         attachment: Attachment,
-        now: Instant,
+        now: Moment,
     ) -> Result<(), Fatal> {
         let WireId::Number(id) = id else { return self.unknown_reply(core, now) };
         let mut waiting = self.waiting.borrow_mut();
@@ -344,7 +345,7 @@ impl Session {
                 self.tell_failed(core, &call, code, not_started);
             }
             (Waiter::Status(asked), Said::Other(Outcome::Result(raw))) => {
-                let ping = now.saturating_duration_since(asked);
+                let ping = now.since(asked);
                 self.worker
                     .ping_us
                     .store(ping.as_micros().clamp(1, u32::MAX.into()) as u32, Ordering::Relaxed);
@@ -358,11 +359,10 @@ impl Session {
         Ok(())
     }
 
-    fn unknown_reply(&self, core: &Rc<Core>, now: Instant) -> Result<(), Fatal> {
+    fn unknown_reply(&self, core: &Rc<Core>, now: Moment) -> Result<(), Fatal> {
         core.counters().unknown_replies.add(1);
         let (count, since) = self.unknown.get();
-        let (count, since) =
-            if now.saturating_duration_since(since) > UNKNOWN_WINDOW { (0, now) } else { (count, since) };
+        let (count, since) = if now.since(since) > UNKNOWN_WINDOW { (0, now) } else { (count, since) };
         self.unknown.set((count + 1, since));
         if count + 1 >= UNKNOWN_REPLIES_MAX {
             return Err(Fatal::new(Code::InvalidRequest, "100 answers to ids that were never issued"));
@@ -403,12 +403,12 @@ impl Session {
         core.post(Mail::Call(to, Event::Answer(answer)));
     }
 
-    fn loaded(&self, core: &Rc<Core>, load: WireLoad, now: Instant) {
+    fn loaded(&self, core: &Rc<Core>, load: WireLoad, now: Moment) {
         self.load.set(load);
         self.judge_health(core, now);
     }
 
-    fn judge_health(&self, core: &Rc<Core>, now: Instant) {
+    fn judge_health(&self, core: &Rc<Core>, now: Moment) {
         let wire = self.load.get();
         let load = Load {
             cpu: wire.cpu,
@@ -417,7 +417,7 @@ impl Session {
             rss_limit_bytes: wire.rss_limit_bytes,
             in_flight: wire.in_flight,
         };
-        let since_pong = now.saturating_duration_since(self.last_pong.get());
+        let since_pong = now.since(self.last_pong.get());
         let full = self.outbox.borrow().waiting() > OUTBOX_BYTES_MAX;
         let found = load::busy(&load, since_pong);
         let late = found == Some(BusyReason::Delay) && !full;
@@ -448,7 +448,7 @@ impl Session {
         id: u64,
         asked: &str,
         params: Option<&RawValue>,
-        now: Instant,
+        now: Moment,
     ) -> Result<(), Fatal> {
         match asked {
             method::PING => self.push(|out| message::write_result(out, id, &Empty {})),
@@ -593,8 +593,8 @@ impl Session {
     // ---- life ----------------------------------------------------------------------------------------------
 
     /// Looks at the clock: asks for the status every 2 s, notices silence.
-    pub fn tick(&self, core: &Rc<Core>, now: Instant) -> Result<(), Fatal> {
-        if now.saturating_duration_since(self.last_frame.get()) >= Duration::from_millis(SILENCE_MS_MAX) {
+    pub fn tick(&self, core: &Rc<Core>, now: Moment) -> Result<(), Fatal> {
+        if now.since(self.last_frame.get()) >= Duration::from_millis(SILENCE_MS_MAX) {
             return Err(Fatal::new(Code::InvalidRequest, "60 s without a frame"));
         }
         let (written, waiting) = {
@@ -604,17 +604,15 @@ impl Session {
         let (before, since) = self.progress.get();
         if waiting == 0 || written != before {
             self.progress.set((written, now));
-        } else if now.saturating_duration_since(since) >= WRITE_STALL {
+        } else if now.since(since) >= WRITE_STALL {
             return Err(Fatal::new(Code::Busy, "worker took no byte for 10 s"));
         }
         let every = Duration::from_millis(STATUS_EVERY_MS);
-        if self.last_poll.get().is_none_or(|last| now.saturating_duration_since(last) >= every) {
+        if self.last_poll.get().is_none_or(|last| now.since(last) >= every) {
             self.last_poll.set(Some(now));
             self.request(method::STATUS, Waiter::Status(now));
         }
-        if now.saturating_duration_since(self.last_pong.get()) >= Duration::from_millis(PONG_MS_MAX)
-            || waiting > 0
-        {
+        if now.since(self.last_pong.get()) >= Duration::from_millis(PONG_MS_MAX) || waiting > 0 {
             self.judge_health(core, now);
         }
         Ok(())

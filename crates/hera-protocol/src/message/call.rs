@@ -38,15 +38,25 @@ pub struct CallOut<'a, Headers> {
 
 /// Who calls, as it is written.
 #[derive(Debug)]
-pub struct CallerOut<'a> {
-    /// Name of the token; `None` is anonymous.
-    pub token: Option<&'a str>,
-    /// Labels of the token.
-    pub labels: &'a BTreeMap<String, String>,
-    /// Address of the caller.
-    pub ip: &'a str,
-    /// The calling service, for a remote call.
-    pub service: Option<&'a str>,
+pub enum CallerOut<'a> {
+    /// By all that is known.
+    Parts {
+        /// Name of the token; `None` is anonymous.
+        token: Option<&'a str>,
+        /// Labels of the token.
+        labels: &'a BTreeMap<String, String>,
+        /// Address of the caller.
+        ip: &'a str,
+        /// The calling service, for a remote call.
+        service: Option<&'a str>,
+    },
+    /// The holder of a token that calls often.
+    Known {
+        /// By [`begin_caller`].
+        begun: &'a str,
+        /// Address of the caller: one that needs no escape.
+        ip: &'a str,
+    },
 }
 
 /// Trace context, as the broker writes it.
@@ -92,15 +102,32 @@ impl<'a, Headers: Iterator<Item = (&'a [u8], &'a [u8])>> CallOut<'a, Headers> {
 
 /// Writes the member `caller`.
 pub(super) fn write_caller(caller: &CallerOut<'_>, out: HeadWriter<'_>) {
-    out.extend_from_slice(b",\"caller\":{\"token\":");
-    json::optional(out, caller.token);
-    out.extend_from_slice(b",\"labels\":");
-    object(out, caller.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-    text(out, ",\"ip\":", caller.ip);
-    if let Some(service) = caller.service {
-        text(out, ",\"service\":", service);
+    match caller {
+        CallerOut::Known { begun, ip } => plain(out, begun, ip),
+        CallerOut::Parts { token, labels, ip, service } => {
+            write_holder(*token, labels, out);
+            json::string(out, ip);
+            if let Some(service) = service {
+                text(out, ",\"service\":", service);
+            }
+        }
     }
     out.push(b'}');
+}
+
+/// The member `caller` up to the address: what is the same in all calls of a token, written once.
+pub fn begin_caller(token: Option<&str>, labels: &BTreeMap<String, String>) -> String {
+    let mut out = Vec::new();
+    write_holder(token, labels, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn write_holder(token: Option<&str>, labels: &BTreeMap<String, String>, out: HeadWriter<'_>) {
+    out.extend_from_slice(b",\"caller\":{\"token\":");
+    json::optional(out, token);
+    out.extend_from_slice(b",\"labels\":");
+    object(out, labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    out.extend_from_slice(b",\"ip\":");
 }
 
 /// Writes the member `trace`.
@@ -238,7 +265,12 @@ mod tests {
             headers: [(&b"accept"[..], &b"*/*"[..]), (b"x-name", b"J\xfcrgen"), (b"x-name", b"2")]
                 .into_iter(),
             request_id: "r-1",
-            caller: CallerOut { token: Some("demo"), labels: &labels, ip: "127.0.0.1", service: Some("web") },
+            caller: CallerOut::Parts {
+                token: Some("demo"),
+                labels: &labels,
+                ip: "127.0.0.1",
+                service: Some("web"),
+            },
             trace: Some(TraceOut { traceparent: "00-1-2-03", tracestate: Some("a=b") }),
             timeout_ms: 15_000,
             chain: &["0123456789abcdef".to_owned()],
@@ -275,7 +307,7 @@ mod tests {
             path_params: &[],
             headers: std::iter::empty(),
             request_id: "r",
-            caller: CallerOut { token: None, labels: &BTreeMap::new(), ip: "::1", service: None },
+            caller: CallerOut::Known { begun: &begin_caller(None, &BTreeMap::new()), ip: "::1" },
             trace: None,
             chain: &[],
             timeout_ms: 1,

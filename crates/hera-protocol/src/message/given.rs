@@ -393,7 +393,7 @@ mod tests {
             path_params: &params,
             headers: headers.into_iter(),
             request_id: "r-1",
-            caller: CallerOut {
+            caller: CallerOut::Parts {
                 token: is(1).then(|| text(2)),
                 labels: &labels,
                 ip: "127.0.0.1",

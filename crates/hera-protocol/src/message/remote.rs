@@ -500,7 +500,12 @@ mod tests {
             target: "/0/users?x=%20",
             headers: &headers,
             request_id: Some("r-1"),
-            caller: Some(CallerOut { token: Some("demo"), labels: &labels, ip: "10.0.0.1", service: None }),
+            caller: Some(CallerOut::Parts {
+                token: Some("demo"),
+                labels: &labels,
+                ip: "10.0.0.1",
+                service: None,
+            }),
             trace: Some(TraceOut { traceparent: "00-1-2-03", tracestate: None }),
             timeout_ms: Some(250),
             chain: &chain,
