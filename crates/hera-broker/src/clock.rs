@@ -1,4 +1,4 @@
-//! The wall clock, and the pauses that are not alarms. Everything else takes time as an argument.
+//! The wall clock, and the pauses that are not alarms. The monotonic one is [`crate::moment`].
 
 use crate::moment::Moment;
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! The clock of the path of a call.
+//! The monotonic clock: what all of the broker measures and limits time by.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::ops::{Add, Sub};

@@ -50,7 +50,7 @@ pub enum CallerOut<'a> {
         /// The calling service, for a remote call.
         service: Option<&'a str>,
     },
-    /// The holder of a token that calls often.
+    /// The holder of a token, most of it written before.
     Known {
         /// By [`begin_caller`].
         begun: &'a str,
